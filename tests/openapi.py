@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet
 from google.rpc import code_pb2
 
+from scoring.base.canonical import JsonObject
 from sellertrust.version import VERSION
 
 PROTO = Path(__file__).parents[1] / "proto"
@@ -19,7 +20,7 @@ OURS = ".sellertrust.v1."
 SCHEMAS = "#/components/schemas/"
 Field = FieldDescriptorProto
 WHOLE = {"type": ["string", "integer"], "format": "int64"}
-SCALARS: dict[int, dict[str, Any]] = {
+SCALARS: dict[int, JsonObject] = {
     Field.TYPE_STRING: {"type": "string"},
     Field.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
     Field.TYPE_BOOL: {"type": "boolean"},
@@ -30,7 +31,7 @@ SCALARS: dict[int, dict[str, Any]] = {
     Field.TYPE_INT64: WHOLE,
     Field.TYPE_UINT64: WHOLE,
 }
-WELL_KNOWN: dict[str, dict[str, Any]] = {
+WELL_KNOWN: dict[str, JsonObject] = {
     ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     ".google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?s$"},
 }
@@ -62,15 +63,15 @@ def text() -> str:
 
 
 @cache
-def document() -> dict[str, Any]:
+def document() -> JsonObject:
     buf = Path(sys.executable).with_name("buf")
     built = subprocess.run(
         [buf, "build", "-o", "-", "--as-file-descriptor-set"], cwd=PROTO, check=True, capture_output=True
     )
     files = [file for file in FileDescriptorSet.FromString(built.stdout).file if f".{file.package}." == OURS]
-    paths: dict[str, Any] = {}
-    schemas: dict[str, Any] = {}
-    examples: dict[str, Any] = {}
+    paths: JsonObject = {}
+    schemas: JsonObject = {}
+    examples: JsonObject = {}
     for file in files:
         comments = Comments(file)
         for number, service in enumerate(file.service):
@@ -103,7 +104,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(service: str, method: Any, comment: str) -> dict[str, Any]:
+def _operation(service: str, method: Any, comment: str) -> JsonObject:
     asked, answered = _reference(method.input_type), _reference(method.output_type)
     if method.client_streaming:
         asked = {"type": "array", "items": asked}
@@ -123,7 +124,7 @@ def _operation(service: str, method: Any, comment: str) -> dict[str, Any]:
 
 def _messages(
     name: str, message: DescriptorProto, comments: Comments, path: tuple[int, ...]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Iterator[tuple[str, JsonObject]]:
     maps = {f".{name}.{one.name}": one for one in message.nested_type if one.options.map_entry}
     properties = {}
     for number, field in enumerate(message.field):
@@ -142,21 +143,21 @@ def _messages(
         yield f"{name}.{enumeration.name}", _enumeration(enumeration, comments[(*path, 4, number)])
 
 
-def _value(field: FieldDescriptorProto) -> dict[str, Any]:
+def _value(field: FieldDescriptorProto) -> JsonObject:
     return SCALARS.get(field.type) or _reference(field.type_name)
 
 
-def _reference(kind: str) -> dict[str, Any]:
+def _reference(kind: str) -> JsonObject:
     return WELL_KNOWN.get(kind) or {"$ref": f"{SCHEMAS}{kind.removeprefix('.')}"}
 
 
-def _enumeration(enumeration: EnumDescriptorProto, comment: str) -> dict[str, Any]:
+def _enumeration(enumeration: EnumDescriptorProto, comment: str) -> JsonObject:
     return {"type": "string", "description": comment, "enum": [value.name for value in enumeration.value]}
 
 
 def _examples(
     reasons: EnumDescriptorProto, comments: Comments, path: tuple[int, ...]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Iterator[tuple[str, JsonObject]]:
     for number in range(len(reasons.value)):
         stated, mark, example = comments[(*path, 2, number)].partition("Example: ")
         if mark:

@@ -3,6 +3,9 @@
 import json
 from typing import Any, NoReturn
 
+JsonObject = dict[str, Any]
+"""An object of JSON or a table of TOML."""
+
 
 def canonical_json(value: object) -> bytes:
     """Return a value as JSON in UTF-8, with sorted keys and no blanks: always the same bytes.
@@ -17,7 +20,7 @@ def parse_json(data: str | bytes) -> Any:
     return json.loads(data, object_pairs_hook=_refuse_doubled, parse_constant=_refuse_constant)
 
 
-def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_doubled(pairs: list[tuple[str, Any]]) -> JsonObject:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -1,7 +1,6 @@
 import re
-from collections.abc import Mapping
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import CertificateRefused
 from scoring.base.frozen import frozen
 from scoring.base.parts import Part
@@ -38,10 +37,10 @@ class Assumptions:
     """Sellers that begin a run on one day, at most."""
     overturned_ppm: int
     """Share of confirmed violations that are overturned later."""
-    data: Mapping[str, Any]
+    data: JsonObject
 
 
-def parse_assumptions(data: Mapping[str, Any]) -> Assumptions:
+def parse_assumptions(data: JsonObject) -> Assumptions:
     """Parse a TOML file's data; raise CertificateRefused naming every missing, wrong or unknown part."""
     root = Part(data, whole="assumptions")
     stop, confirm = (_read_sourced_part(root, name) for name in ("stop", "confirm"))

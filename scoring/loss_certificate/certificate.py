@@ -3,12 +3,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
 
 from scoring.base.arrays import Ints
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import JsonObject, canonical_json
 from scoring.base.enums import MeasureKind, Tier
 from scoring.base.errors import CertificateRefused
 from scoring.base.frozen import frozen
@@ -91,7 +90,7 @@ def read_lifted(names: Collection[str]) -> frozenset[tuple[str, MeasureKind]]:
 
 def show_granted(
     policy: Policy, assumptions: Assumptions, granted: GrantedExceptions | None, largest: Take
-) -> dict[str, Any] | None:
+) -> JsonObject | None:
     """Return `sequence` and `sellers`, the grants, as JSON values; None if `granted` is None.
 
     Each seller's `most` is its largest take, an object of Take's fields, or None if unbounded. `is_within`: whether it
@@ -257,7 +256,7 @@ def certify(
     progress: Progress | None = None,
     granted: GrantedExceptions | None = None,
     older: Sequence[Policy] = (),
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the loss certificate of a policy under assumptions, as data for JSON.
 
     `accepted`: by failed verdict, the accepting person. `older`: policies under which a run may continue, the oldest
@@ -301,7 +300,7 @@ def certify(
     return accept(content, accepted or {})
 
 
-def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[str, Any]:
+def accept(certificate: JsonObject, accepted: Mapping[str, str]) -> JsonObject:
     """Return a certificate with the accepting persons, the sums, and its digest.
 
     Raise CertificateRefused unless each verdict exists, fails and has a sum.
@@ -321,17 +320,17 @@ def accept(certificate: Mapping[str, Any], accepted: Mapping[str, str]) -> dict[
     return content | {"digest": digest_certificate(content)}
 
 
-def digest_certificate(content: Mapping[str, Any]) -> str:
+def digest_certificate(content: JsonObject) -> str:
     return sha256(canonical_json({key: value for key, value in content.items() if key != "digest"})).hexdigest()
 
 
-def list_failed(certificate: Mapping[str, Any]) -> list[str]:
+def list_failed(certificate: JsonObject) -> list[str]:
     """Return the verdicts that fail and that no person accepted, `granted` included."""
     by = {one["verdict"] for one in certificate["accepted"]}
     return [name for name in list_excess_losses(certificate) if name not in by]
 
 
-def list_excess_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
+def list_excess_losses(certificate: JsonObject) -> dict[str, int | None]:
     """Return, by failed verdict, the most that one name can get; None if it is unbounded.
 
     While older runs continue, it is the sum of the whole sequence, or a verdict's own if the older policies alone allow
@@ -348,11 +347,11 @@ def list_excess_losses(certificate: Mapping[str, Any]) -> dict[str, int | None]:
     return losses
 
 
-def _identify_policy(policy: Policy) -> dict[str, Any]:
+def _identify_policy(policy: Policy) -> JsonObject:
     return {"name": policy.name, "version": policy.version, "digest": policy.digest}
 
 
-def add_up_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> dict[str, Any]:
+def add_up_sequence(policy: Policy, assumptions: Assumptions, older: Sequence[Policy]) -> JsonObject:
     """Return the most that a run across `older` policies and this one takes, by verdict, in minor units.
 
     Raise CertificateRefused as `certify`.
@@ -371,7 +370,7 @@ def find_allowed_loss(trade: TradeLimits, history_is_real: bool) -> int:
     return trade.most_loss_minor if history_is_real else 0
 
 
-def _show_verdict(table: LossTable, trade: TradeLimits) -> dict[str, Any]:
+def _show_verdict(table: LossTable, trade: TradeLimits) -> JsonObject:
     return {
         "holds": table.fresh <= find_allowed_loss(trade, table.history_is_real),
         "most_minor": table.fresh,

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
-from typing import Any
 
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.canonical import JsonObject, canonical_json, parse_json
 from scoring.base.enums import Severity
 from scoring.base.errors import ArtifactRefused
 from scoring.base.frozen import frozen
@@ -53,8 +52,8 @@ class ModelParts:
     reference_exposure: float | None
     baseline: NDArray[np.float64]
     golden: NDArray[np.float64]
-    evaluation: Mapping[str, Any]
-    lineage: Mapping[str, Any]
+    evaluation: JsonObject
+    lineage: JsonObject
     prior: Prior | None = None
     pairs: tuple[tuple[int, ...], ...] = ()
 
@@ -62,7 +61,7 @@ class ModelParts:
 class Artifact:
     """A verified model from `load`; immutable, threads may share it."""
 
-    def __init__(self, manifest: Mapping[str, Any], parts: Mapping[str, bytes], digest: str) -> None:
+    def __init__(self, manifest: JsonObject, parts: Mapping[str, bytes], digest: str) -> None:
         self.digest = digest
         self.manifest = manifest
         self.parts = dict(parts)
@@ -205,7 +204,7 @@ def _refuse_damage() -> Iterator[None]:
         raise ArtifactRefused(f"the artifact is unsound ({type(error).__name__})") from error
 
 
-def _verify_constants(manifest: Mapping[str, Any]) -> None:
+def _verify_constants(manifest: JsonObject) -> None:
     constants, reference = manifest["constants"], manifest["reference_exposure"]
     weights = [constants["severity_weights"][severity.word] for severity in Severity]
     for name, number in (("rate_damping", constants["rate_damping"]), ("exposure_scale", constants["exposure_scale"])):
@@ -222,7 +221,7 @@ def _verify_constants(manifest: Mapping[str, Any]) -> None:
         raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
 
 
-def _read_page(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Page:
+def _read_page(manifest: JsonObject, parts: Mapping[str, bytes]) -> Page:
     base, pairs = manifest["base"], {tuple(pair) for pair in manifest["pairs"]}
     if type(base) is not int or abs(base) > MAX_BASE:
         raise ArtifactRefused(f"base of the artifact must be a whole number of points, at most {MAX_BASE:,} either way")
@@ -243,7 +242,7 @@ def _is_valid_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and describe_line_error(value, MAX_STUDY) is None
 
 
-def _verify_certificate(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+def _verify_certificate(page: Page, manifest: JsonObject, parts: Mapping[str, bytes]) -> None:
     features = pinned_features(manifest)
     directions = {feature.key: feature.direction for feature in features}
     if len(directions) != len(manifest["features"]):
@@ -258,7 +257,7 @@ def _verify_decay(data: bytes) -> None:
         raise ArtifactRefused("the decay tables of the artifact are not this core's")
 
 
-def _verify_golden(page: Page, manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+def _verify_golden(page: Page, manifest: JsonObject, parts: Mapping[str, bytes]) -> None:
     golden = parse_json(parts["golden.json"])
     inputs = np.array(golden["inputs"], dtype=np.float64)
     width = len(manifest["features"])
@@ -280,12 +279,12 @@ def _write_feature(feature: AnyFeature) -> dict[str, object]:
     return asdict(feature)
 
 
-def pinned_features(manifest: Mapping[str, Any]) -> tuple[AnyFeature, ...]:
+def pinned_features(manifest: JsonObject) -> tuple[AnyFeature, ...]:
     """Return the features in the order of the model's inputs. Raises ArtifactRefused for one unknown here."""
     return tuple(map(_read_feature, manifest["features"]))
 
 
-def _read_feature(row: Mapping[str, Any]) -> AnyFeature:
+def _read_feature(row: JsonObject) -> AnyFeature:
     if "attribute" not in row and "context" not in row and "direction" not in row:
         if set(row) != {"feature"} or row["feature"] not in FEATURES:
             raise ArtifactRefused(f"the artifact needs feature {row['feature']}, which this release does not know")
@@ -308,7 +307,7 @@ def _read_feature(row: Mapping[str, Any]) -> AnyFeature:
     return feature
 
 
-def _read_freed_feature(row: Mapping[str, Any]) -> Feature:
+def _read_freed_feature(row: JsonObject) -> Feature:
     feature = FEATURES.get(row["feature"]) if set(row) == {"feature", "direction"} else None
     if feature is None or feature.name not in FREEABLE or type(row["direction"]) is not int or row["direction"] != 0:
         raise ArtifactRefused(
@@ -318,6 +317,6 @@ def _read_freed_feature(row: Mapping[str, Any]) -> Feature:
     return free_direction(feature)
 
 
-def _read_constants(row: Mapping[str, Any]) -> Constants:
+def _read_constants(row: JsonObject) -> Constants:
     weights = {severity: int(row["severity_weights"][severity.word]) for severity in Severity}
     return Constants(weights, float(row["rate_damping"]), float(row["exposure_scale"]))

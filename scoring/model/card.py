@@ -1,9 +1,9 @@
 """A model's page in words, to repeat a sum of points by hand."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.features.table import AnyFeature, AttributeFeature, Feature
 from scoring.model.page import Page
 from scoring.model.scale import BASE_ODDS, BASE_POINTS, MAX_POINTS, PDO
@@ -11,7 +11,7 @@ from scoring.model.scale import BASE_ODDS, BASE_POINTS, MAX_POINTS, PDO
 BAR = 24
 
 
-def describe_page(page: Page, features: Sequence[AnyFeature]) -> dict[str, Any]:
+def describe_page(page: Page, features: Sequence[AnyFeature]) -> JsonObject:
     """Return a model's page as JSON values: its `base`, and its `tables` with each row also in words."""
     tables = []
     for table in page.tables:
@@ -43,12 +43,12 @@ def _describe_definition(feature: AnyFeature) -> str:
     return f"The {source}, as a number" if feature.equals is None else f"1 if the {source} is this text, else 0"
 
 
-def write_card(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> str:
+def write_card(page: JsonObject, manifest: JsonObject, digest: str) -> str:
     """Return the card as plain text. `page`: from `describe_page`."""
     return "\n".join(_list_card_lines(page, manifest, digest)) + "\n"
 
 
-def _list_card_lines(page: Mapping[str, Any], manifest: Mapping[str, Any], digest: str) -> Iterator[str]:
+def _list_card_lines(page: JsonObject, manifest: JsonObject, digest: str) -> Iterator[str]:
     tables, constants = page["tables"], manifest["constants"]
     yield f"Model {digest}"
     yield f"Study {manifest['study']}, release {manifest['core_version']}"

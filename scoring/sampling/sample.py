@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from scoring.base.arrays import Floats, Ints
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import JsonObject, canonical_json
 from scoring.base.errors import FieldViolation, InvalidInput, invalid
 from scoring.base.frozen import frozen
 
@@ -293,7 +293,7 @@ def find_interval(fake: Floats, chance: Floats, weight: Floats, stratum: Ints) -
 FORMAT = "sellertrust.test-buys@1"
 
 
-def describe_plan(plan: Plan) -> dict[str, Any]:
+def describe_plan(plan: Plan) -> JsonObject:
     """Return a plan as JSON values, without listings that were not drawn."""
     drawn = [asdict(one.unit) | {"probability_ppb": one.probability_ppb} for one in plan.drawn]
     return {
@@ -307,7 +307,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def name_plan(described: Mapping[str, Any]) -> str:
+def name_plan(described: JsonObject) -> str:
     """Return the plan's id, which each inspection for it carries: 16 hexadecimal digits of its digest."""
     return sha256(canonical_json(described)).hexdigest()[:16]
 
@@ -324,8 +324,8 @@ def read_plan(described: Any, frame: Frame) -> Plan:
 
 
 def describe_estimate(
-    plan: Mapping[str, Any], is_fake: Mapping[str, bool], errors: ErrorsOfTest, shares: Sequence[Share]
-) -> dict[str, Any]:
+    plan: JsonObject, is_fake: Mapping[str, bool], errors: ErrorsOfTest, shares: Sequence[Share]
+) -> JsonObject:
     drawn = [one["listing"] for one in plan["drawn"]]
     return {
         "plan": dict(plan),

@@ -16,7 +16,7 @@ from urllib.error import URLError
 
 import jwt
 
-from scoring.base.canonical import parse_json
+from scoring.base.canonical import JsonObject, parse_json
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.frozen import frozen
 from sellertrust.machine import file_state
@@ -175,7 +175,7 @@ def read_key_set(data: bytes) -> Mapping[str, VerifyingKey]:
     return MappingProxyType(keys)
 
 
-def _find_algorithm(jwk: Mapping[str, Any]) -> str | None:
+def _find_algorithm(jwk: JsonObject) -> str | None:
     kind, stated_algorithm = jwk.get("kty"), jwk.get("alg")
     if kind == "RSA":
         algorithm = "RS256" if stated_algorithm is None else stated_algorithm
@@ -184,7 +184,7 @@ def _find_algorithm(jwk: Mapping[str, Any]) -> str | None:
     return algorithm_of_curve if stated_algorithm in {None, algorithm_of_curve} else None
 
 
-def _read_public_key(jwk: Mapping[str, Any], algorithm: str) -> Any:
+def _read_public_key(jwk: JsonObject, algorithm: str) -> Any:
     try:
         key = jwt.PyJWK(dict(jwk), algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):

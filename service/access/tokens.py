@@ -10,10 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from math import inf
-from typing import Any
 
 import jwt
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from service.access.grants import Issuer
 from service.access.key_sets import KeySource, VerifyingKey
@@ -91,7 +91,7 @@ class Tokens:
         except TokenRefused:
             return False
 
-    def _find_issuer(self, claims: Mapping[str, Any]) -> tuple[Issuer, KeySource]:
+    def _find_issuer(self, claims: JsonObject) -> tuple[Issuer, KeySource]:
         issuer = self._issuers.get(str(claims.get("iss", "")))
         if issuer is None:
             raise TokenRefused("is of an issuer that is not known here")
@@ -131,7 +131,7 @@ class Tokens:
         )
 
 
-def _read_unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _read_unverified(token: str) -> tuple[JsonObject, JsonObject]:
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
@@ -144,7 +144,7 @@ def _read_unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return header, claims
 
 
-def _find_key(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> VerifyingKey:
+def _find_key(header: JsonObject, issuer: Issuer, source: KeySource) -> VerifyingKey:
     name = header.get("kid")
     key = source.keys.get(name) if isinstance(name, str) else None
     if key is None:
@@ -155,7 +155,7 @@ def _find_key(header: Mapping[str, Any], issuer: Issuer, source: KeySource) -> V
     return key
 
 
-def _require_current(claims: Mapping[str, Any], now: float) -> float:
+def _require_current(claims: JsonObject, now: float) -> float:
     """Return when the token expires, in seconds since 1970, SKEW_SECONDS later. Raises TokenRefused."""
     times = [claims.get(name) for name in ("exp", "iat", "nbf")]
     if any(isinstance(time, bool) or not isinstance(time, int | float | None) for time in times):
@@ -175,7 +175,7 @@ def _require_current(claims: Mapping[str, Any], now: float) -> float:
     return expires + SKEW_SECONDS
 
 
-def _read_thumbprint(claims: Mapping[str, Any]) -> str | None:
+def _read_thumbprint(claims: JsonObject) -> str | None:
     confirmation = claims.get("cnf")
     if confirmation is None:
         return None

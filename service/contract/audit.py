@@ -2,6 +2,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.entries.field_types import is_id
 from sellertrust.names import marketplace_name
 from sellertrust.v1 import audit_service_pb2 as pb
@@ -39,7 +40,7 @@ _ID_FIELDS = (
 _RESULT_FIELDS = ("sequence", "count", "decided", "remaining", "serving_digest")
 
 
-def list_objects(request: Any, marketplace: str) -> dict[str, Any]:
+def list_objects(request: Any, marketplace: str) -> JsonObject:
     """Return the objects of a request by field name, for the audit file; never texts.
 
     Ids, action and `execute`; at most MAX_LISTED sellers, and at most MAX_LISTED of the entries that need a privileged
@@ -47,7 +48,7 @@ def list_objects(request: Any, marketplace: str) -> dict[str, Any]:
     `proposal_digest`.
     """
     fields = request.DESCRIPTOR.fields_by_name
-    objects: dict[str, Any] = {
+    objects: JsonObject = {
         name: _hide_malformed(getattr(request, name))
         for name in _ID_FIELDS
         if name in fields and getattr(request, name)
@@ -68,7 +69,7 @@ def list_objects(request: Any, marketplace: str) -> dict[str, Any]:
     return objects
 
 
-def list_results(response: Any) -> dict[str, Any]:
+def list_results(response: Any) -> JsonObject:
     """Return the outcome of a request by name, from its response.
 
     The sequence that the ledger reached, counts, and what is served; without values that are 0 or empty.

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.json_format import MessageToDict
 
-from scoring.base.canonical import parse_json
+from scoring.base.canonical import JsonObject, parse_json
 from scoring.base.enums import AUTHORITIES, LinkKind, Source
 from scoring.base.errors import FieldViolation, InvalidInput
 from scoring.base.time import DAY, format_day, format_time
@@ -89,10 +89,10 @@ def parse_case(request: pb.ExportCaseRequest) -> CaseExport:
     return CaseExport(marketplace, sellers, authority, request.legal_basis, request.actor, request.reason)
 
 
-def describe_case(case: CaseExport, content: CaseContent, approval: Approval, time: int) -> dict[str, Any]:
+def describe_case(case: CaseExport, content: CaseContent, approval: Approval, time: int) -> JsonObject:
     """Return the bundle's content. It leaves out reporters, staff, and every other seller."""
     ids = {entry.entry.entry_id for entry in content.entries}
-    described: dict[str, Any] = {
+    described: JsonObject = {
         "format": FORMAT,
         "marketplace": case.marketplace,
         "made_time": format_time(time),
@@ -146,7 +146,7 @@ def describe_case(case: CaseExport, content: CaseContent, approval: Approval, ti
     return described | {PAGE_HASH: sha256(write_html(described).encode()).hexdigest()}
 
 
-def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) -> dict[str, Any]:
+def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) -> JsonObject:
     fields = MessageToDict(entry_message(case.marketplace, recorded), preserving_proto_field_name=True)
     for part in (fields, *(value for value in fields.values() if isinstance(value, dict))):
         for name in _FIELDS_ABOUT_PEOPLE:
@@ -159,7 +159,7 @@ def _describe_entry(case: CaseExport, recorded: RecordedEntry, ids: set[str]) ->
     return fields
 
 
-def write_html(described: Mapping[str, Any]) -> str:
+def write_html(described: JsonObject) -> str:
     """Return a page for people, which only counts the entries."""
     facts = "".join(
         f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(str(described[name]))}</dd>"
@@ -178,7 +178,7 @@ def write_html(described: Mapping[str, Any]) -> str:
     )
 
 
-def _write_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+def _write_table(rows: Sequence[JsonObject], names: Sequence[str]) -> str:
     head = "".join(f"<th>{name}</th>" for name in names)
     cells = [[escape("" if row[name] is None else str(row[name])) for name in names] for row in rows]
     body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in cells)
@@ -218,7 +218,7 @@ def find_faults(bundle: bytes, signature: str, public_key: str, page: bytes | No
     ]
 
 
-def _proves_entry(proof: Mapping[str, Any]) -> bool:
+def _proves_entry(proof: JsonObject) -> bool:
     """Return whether a proof's path leads from the entry to its batch's link of the chain."""
     node = bytes.fromhex(proof["leaf"])
     for side, other in proof["path"]:

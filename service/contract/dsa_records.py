@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import sha256
-from typing import Any
 
 from scoring.answers.statements import StatementOfReasons
 from scoring.answers.whole import WholeAnswer
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import AUTHORITIES, Automation, Category, Kind, MeasureKind
 from scoring.base.time import DAY
 from scoring.policy.measures import Suspension
@@ -124,11 +124,11 @@ def name_record(seller: str, statement: StatementOfReasons) -> str:
     return sha256("\x1f".join((seller, statement.measure.measure, entry_id)).encode()).hexdigest()
 
 
-def _list_decision_fields(statement: StatementOfReasons, title: str) -> dict[str, Any]:
+def _list_decision_fields(statement: StatementOfReasons, title: str) -> JsonObject:
     name, word = _DECISIONS[statement.measure.current.kind]
     if isinstance(statement.measure.current, Suspension) and statement.measure.current.terminates:
         word = "DECISION_ACCOUNT_TERMINATED"
-    fields: dict[str, Any] = {name: [word] if name == "decision_visibility" else word}
+    fields: JsonObject = {name: [word] if name == "decision_visibility" else word}
     if word.endswith("_OTHER"):
         fields[f"{name}_other"] = title[:MAX_TEXT]
     return fields
@@ -142,7 +142,7 @@ def _list_end_fields(statement: StatementOfReasons) -> dict[str, date]:
     return {f"end_date_{_RESTRICTION_NAMES[name]}_restriction": end}
 
 
-def _list_ground_fields(statement: StatementOfReasons, views: Iterable[ViolationView], facts: str) -> dict[str, Any]:
+def _list_ground_fields(statement: StatementOfReasons, views: Iterable[ViolationView], facts: str) -> JsonObject:
     if statement.measure.legal_ground:
         return {
             "decision_ground": "DECISION_GROUND_ILLEGAL_CONTENT",
@@ -158,7 +158,7 @@ def _list_ground_fields(statement: StatementOfReasons, views: Iterable[Violation
     }
 
 
-def _list_source_fields(views: Sequence[ViolationView]) -> dict[str, Any]:
+def _list_source_fields(views: Sequence[ViolationView]) -> JsonObject:
     """Return the source: a trusted flagger, else the first notice. A notifier may be a person and is not named."""
     if any(view.trusted_flagger for view in views):
         return {"source_type": "SOURCE_TRUSTED_FLAGGER"}

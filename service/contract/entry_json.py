@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.base.canonical import parse_json
+from scoring.base.canonical import JsonObject, parse_json
 from scoring.base.time import is_date, parse_day
 from scoring.entries.field_types import parse_minor_units
 from scoring.entries.kinds.table import KINDS
@@ -39,7 +39,7 @@ def entry_of_json(text: str | bytes, marketplace: str) -> Entry:
         raise ValueError(str(error)) from None
 
 
-def json_of_entry(entry: Entry) -> dict[str, Any]:
+def json_of_entry(entry: Entry) -> JsonObject:
     """Return an entry's message as JSON values, with the contract's names, a bare seller id and whole numbers.
 
     `entry_of_json(json.dumps(json_of_entry(entry)), marketplace) == entry` for a seller of the marketplace.
@@ -52,16 +52,16 @@ def json_of_entry(entry: Entry) -> dict[str, Any]:
     return values
 
 
-def _convert_to_json(message: Message) -> dict[str, Any]:
+def _convert_to_json(message: Message) -> JsonObject:
     """Return a message in protobuf's JSON, but with int64 as numbers: none in the contract exceeds 2^53."""
-    values: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    values: JsonObject = json_format.MessageToDict(message, preserving_proto_field_name=True)
     for field in message.DESCRIPTOR.fields:
         if field.cpp_type == FieldDescriptor.CPPTYPE_INT64 and field.name in values:
             values[field.name] = int(values[field.name])
     return values
 
 
-def _expand_and_parse(values: dict[str, Any], marketplace: str) -> Entry:
+def _expand_and_parse(values: JsonObject, marketplace: str) -> Entry:
     seller = values.get("seller")
     if isinstance(seller, str) and seller and "/" not in seller:
         values["seller"] = f"marketplaces/{marketplace}/sellers/{seller}"
@@ -87,7 +87,7 @@ def _expand_and_parse(values: dict[str, Any], marketplace: str) -> Entry:
         raise
 
 
-def _raise_about_wrong_field(values: dict[str, Any], kind: Descriptor, path: str) -> None:
+def _raise_about_wrong_field(values: JsonObject, kind: Descriptor, path: str) -> None:
     """Raise ValueError about the first unknown field or malformed time below `path`, if any."""
     for name, value in values.items():
         field = kind.fields_by_name.get(name) or kind.fields_by_camelcase_name.get(name)

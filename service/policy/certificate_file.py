@@ -1,7 +1,6 @@
 from pathlib import Path
-from typing import Any
 
-from scoring.base.canonical import canonical_json, parse_json
+from scoring.base.canonical import JsonObject, canonical_json, parse_json
 from scoring.base.errors import CertificateRefused
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from service.files import write_whole
@@ -31,7 +30,7 @@ def read_assumptions_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def read_certificate(path: Path) -> dict[str, Any]:
+def read_certificate(path: Path) -> JsonObject:
     """Read a certificate and check only its form. Raises CertificateRefused."""
     if path.stat().st_size > MAX_BYTES:
         raise CertificateRefused(f"{path} has more than {MAX_BYTES:,} bytes: it is no certificate")
@@ -50,6 +49,6 @@ def read_certificate(path: Path) -> dict[str, Any]:
     return data
 
 
-def write_certificate(certificate: dict[str, Any], path: Path) -> None:
+def write_certificate(certificate: JsonObject, path: Path) -> None:
     """Replace the file by the certificate as canonical JSON, whole or not at all."""
     write_whole(path, canonical_json(certificate) + b"\n")

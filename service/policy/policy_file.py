@@ -1,7 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import PolicyRefused
 from scoring.base.money import read_minor_units
 from scoring.base.parts import parse_toml
@@ -38,7 +38,7 @@ def parse_policy_text(text: str, *, was_committed: bool = False) -> Policy:
     return replace(parse_policy(data, was_committed=was_committed), text=text)
 
 
-def read_policy_data(text: str) -> dict[str, Any]:
+def read_policy_data(text: str) -> JsonObject:
     """Read the unchecked data of a policy, its amounts in minor units. Raises ValueError."""
     data = parse_toml(text)
     return dict(read_minor_units(data, str(data.get("currency", ""))))
@@ -52,7 +52,7 @@ def read_policy_cases(path: Path) -> tuple[PolicyCase, ...]:
         raise error.of(path) from None
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> JsonObject:
     """Read TOML data without checking its meaning. Raises PolicyRefused."""
     try:
         return read_policy_data(_read_text(path))

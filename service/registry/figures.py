@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scoring.base.canonical import parse_json
+from scoring.base.canonical import JsonObject, parse_json
 from scoring.base.frozen import frozen
 from scoring.features.table import AttributeFeature, ContextFeature
 from service.registry.moves import Figure
@@ -33,18 +33,18 @@ def headline_figures(parts: Mapping[str, bytes]) -> dict[str, Figure]:
     return {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
 
 
-def features_of(manifest: Mapping[str, Any]) -> list[str]:
+def features_of(manifest: JsonObject) -> list[str]:
     """Return the model's features in the order of its inputs, such as `exposure@1`."""
     return [_name_feature(row) for row in manifest["features"]]
 
 
-def _name_feature(row: Mapping[str, Any]) -> str:
+def _name_feature(row: JsonObject) -> str:
     if "context" in row:
         return ContextFeature(**row).key
     return AttributeFeature(**row).key if "attribute" in row else str(row["feature"])
 
 
-def _find_directions(manifest: Mapping[str, Any]) -> dict[str, str | int]:
+def _find_directions(manifest: JsonObject) -> dict[str, str | int]:
     """Return by feature `fixed` or `free`, or the stated direction of an attribute."""
     return {
         _name_feature(row): row["direction"] if "attribute" in row else "free" if "direction" in row else "fixed"
@@ -81,21 +81,21 @@ def compare_models(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> l
     return rows + list(_pair_figures("evaluation", *evaluations))
 
 
-def _pair_figures(section: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[FigureRow]:
+def _pair_figures(section: str, first: JsonObject, second: JsonObject) -> Iterator[FigureRow]:
     with_lists = section != "evaluation"
     old, new = flatten(first, with_lists=with_lists), flatten(second, with_lists=with_lists)
     for name in sorted(old.keys() | new.keys()):
         yield FigureRow(section, name, old.get(name), new.get(name))
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = False) -> Flat:
+def flatten(value: JsonObject, prefix: str = "", *, with_lists: bool = False) -> Flat:
     """Return one level with dotted names: `{"a": {"b": 1}}` becomes `{"a.b": 1}`.
 
     Lists become JSON text if `with_lists`; otherwise they are left out.
     """
     flat: Flat = {}
     for name, item in value.items():
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             flat |= flatten(item, f"{prefix}{name}.", with_lists=with_lists)
         elif not isinstance(item, list):
             flat[prefix + name] = item
@@ -104,11 +104,11 @@ def flatten(value: Mapping[str, Any], prefix: str = "", *, with_lists: bool = Fa
     return flat
 
 
-def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
+def _without(value: JsonObject, *names: str) -> JsonObject:
     return {name: item for name, item in value.items() if name not in names}
 
 
-def _parse_object(data: bytes | None) -> dict[str, Any]:
+def _parse_object(data: bytes | None) -> JsonObject:
     value = parse_json(data) if data else {}
     return value if isinstance(value, dict) else {}
 

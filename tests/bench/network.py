@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from scipy.special import betaincinv
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import JsonObject, canonical_json
 from scoring.base.enums import Source
 from scoring.base.version import CORE_VERSION
 from scoring.sampling.independent import check_sample
@@ -174,7 +174,7 @@ def tamper_case() -> dict[str, float]:
     }
 
 
-def list_changes(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def list_changes(document: JsonObject) -> Iterator[JsonObject]:
     for path in list_paths(document):
         changed = deepcopy(document)
         part = changed

@@ -3,6 +3,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import ControlReason, Kind, Source, Status
 from scoring.base.time import DAY
 from scoring.caution.cautions import Caution
@@ -35,8 +36,8 @@ def report(
     return row._replace(source=int(source))
 
 
-def caution_rule(name: str = "r", **parts: Any) -> dict[str, Any]:
-    stated: dict[str, Any] = {
+def caution_rule(name: str = "r", **parts: Any) -> JsonObject:
+    stated: JsonObject = {
         "id": name,
         "reference": "terms 10",
         "days": 3,
@@ -47,7 +48,7 @@ def caution_rule(name: str = "r", **parts: Any) -> dict[str, Any]:
     )
 
 
-def policy_of(*rules: dict[str, Any], sources: dict[str, Any] | None = None, **parts: Any) -> Policy:
+def policy_of(*rules: JsonObject, sources: JsonObject | None = None, **parts: Any) -> Policy:
     table = {"decide_days": 1, "sources": WEIGHTS | (sources or {}), "rules": list(rules)} | parts
     return parse_policy(data(caution=table))
 

@@ -1,7 +1,7 @@
-from typing import Any
+from scoring.base.canonical import JsonObject
 
 HEADER = "record,no,licence,shop,final"
-SEIZURE: dict[str, Any] = {
+SEIZURE: JsonObject = {
     "kind": "violation",
     "when": {"column": "record", "equals": "seizure"},
     "entry_id": "c-{no}",
@@ -13,7 +13,7 @@ SEIZURE: dict[str, Any] = {
     "final": "{final}",
     "identifier_verified": "{@verified}",
 }
-REVOCATION: dict[str, Any] = {
+REVOCATION: JsonObject = {
     "kind": "status",
     "when": [{"column": "record", "equals": "revocation"}, {"column": "@verified", "equals": "true"}],
     "entry_id": "c-{no}-revoked",
@@ -23,7 +23,7 @@ REVOCATION: dict[str, Any] = {
     "actor": "customs",
     "reason": "revoked",
 }
-MATCH: dict[str, Any] = {
+MATCH: JsonObject = {
     "identifiers": [
         {"attribute": "licence", "value": "{licence}", "verified": True},
         {"attribute": "shop", "value": "{shop}"},

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import Category, Harm, Severity, Source, Status
 from scoring.entries.violation_types import TYPE_NUMBERS
 from scoring.features.columns import FactRow
@@ -48,11 +48,11 @@ WORDS = {
 }
 
 
-def list_broken(record: dict[str, Any]) -> list[str]:
+def list_broken(record: JsonObject) -> list[str]:
     return [*_list_broken(record)]
 
 
-def _list_broken(record: dict[str, Any]) -> Iterator[str]:
+def _list_broken(record: JsonObject) -> Iterator[str]:
     yield from (f"{name} is missing" for name in REQUIRED if not record.get(name))
     if not any(record.get(name) for name in DECISIONS):
         yield "no decision"

@@ -1,11 +1,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.entries.entry import Entry
 from service.ingest.mapping.cells import RowRejected
 from service.ingest.mapping.rules import ForeignMapping, compile_mapping
 
-VIOLATION: dict[str, Any] = {
+VIOLATION: JsonObject = {
     "kind": "violation",
     "entry_id": "v-{case}",
     "seller": "{shop}",
@@ -16,10 +17,10 @@ VIOLATION: dict[str, Any] = {
 }
 
 
-EXPOSURE: dict[str, Any] = {"kind": "exposure", "entry_id": "x-{shop}-{day}", "seller": "{shop}", "day": "{day}"}
+EXPOSURE: JsonObject = {"kind": "exposure", "entry_id": "x-{shop}-{day}", "seller": "{shop}", "day": "{day}"}
 
 
-IDENTITY: dict[str, Any] = {"kind": "identity", "entry_id": "i-{shop}", "seller": "{shop}", "occur_time": "{when}"}
+IDENTITY: JsonObject = {"kind": "identity", "entry_id": "i-{shop}", "seller": "{shop}", "occur_time": "{when}"}
 
 
 ROW = {"case": "7", "shop": "s", "when": "2026-03-01T10:00:00Z", "day": "2026-03-01", "act": "confirm"}

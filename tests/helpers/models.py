@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import JsonObject, canonical_json
 from scoring.features.table import FEATURES, AnyFeature, ContextFeature
 from scoring.model.artifact import MANIFEST, Artifact, ModelParts, load, pack
 from scoring.model.promises import free_direction
@@ -16,14 +16,14 @@ from tests.helpers.worlds import ALL_FEATURES, CONSTANTS, artifact, certified, p
 FOLDER, STORE = "folder", "store"
 
 
-def gate(name: str, *, ok: bool = True, kind: str = "hard", overridable: bool = True) -> dict[str, Any]:
+def gate(name: str, *, ok: bool = True, kind: str = "hard", overridable: bool = True) -> JsonObject:
     return {
         "gate": name, "kind": kind, "ok": ok, "number": 0 if ok else 0.25, "limit": 0, "text": f"{name} was looked at",
         "overridable": overridable,
     }  # fmt: skip
 
 
-def gates_json(*gates: dict[str, Any]) -> bytes:
+def gates_json(*gates: JsonObject) -> bytes:
     """Return gates as training writes them: certificate and parity hold unless given."""
     stated = {row["gate"] for row in gates}
     promises = [gate(name) for name in ("certificate", "parity") if name not in stated]

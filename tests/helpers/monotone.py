@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Iterator
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import Category, Severity, Status
 from scoring.base.errors import PolicyRefused
 from scoring.base.time import DAY, format_day
@@ -84,7 +84,7 @@ def _compared(terms: Terms) -> dict[str, int]:
     return found | {"suspension_days": int(terms.suspension_days > 0)}
 
 
-def _draw_data(chance: random.Random) -> dict[str, Any]:
+def _draw_data(chance: random.Random) -> JsonObject:
     rules = [_draw_rule(chance, number) for number in range(chance.randint(2, 7))]
     trade = {
         "delivery_promise_days": 3,
@@ -94,18 +94,18 @@ def _draw_data(chance: random.Random) -> dict[str, Any]:
     }
     if trade["deposit_is_refilled"]:
         trade["deposit_refill_days"] = chance.choice([0, 0, 3, 14])
-    parts: dict[str, Any] = {"trade": trade} if chance.random() < 0.7 else {}
+    parts: JsonObject = {"trade": trade} if chance.random() < 0.7 else {}
     if chance.random() < 0.3:
         parts["hold_limits"] = {"acme": chance.choice([5, 20, 90])}
     thin = {"settled_orders": chance.choice([0, 10, 200]), "tenure_days": chance.choice([0, 30, 300])}
-    expiry: dict[str, Any] = {"expiry_days": chance.choice([60, 365])}
+    expiry: JsonObject = {"expiry_days": chance.choice([60, 365])}
     if chance.random() < 0.3:
         expiry["reset"] = chance.choice(RESETS)
     return data(standing=standing() | expiry, thin_file=thin, currency="EUR", rules=rules, clear_days=2, **parts)
 
 
-def _draw_rule(chance: random.Random, number: int) -> dict[str, Any]:
-    rule: dict[str, Any] = {"id": f"r{number}", "reference": "terms"}
+def _draw_rule(chance: random.Random, number: int) -> JsonObject:
+    rule: JsonObject = {"id": f"r{number}", "reference": "terms"}
     kind = chance.choice(["tiers", "tiers", "all", "below", "facts", "facts", "facts"])
     if kind == "tiers":
         rule["tiers"] = list(TIERS[: chance.randint(1, 4)])
@@ -137,7 +137,7 @@ def _draw_rule(chance: random.Random, number: int) -> dict[str, Any]:
     return rule
 
 
-def _draw_measure(chance: random.Random, is_on_facts: bool) -> dict[str, Any]:
+def _draw_measure(chance: random.Random, is_on_facts: bool) -> JsonObject:
     if is_on_facts and chance.random() < 0.6:
         return chance.choice(
             [

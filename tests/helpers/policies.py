@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
 from scoring.base.time import DAY
@@ -41,7 +42,7 @@ POINTS = {
 }
 
 
-def standing() -> dict[str, Any]:
+def standing() -> JsonObject:
     return {
         "expiry_days": 365,
         "incident_cap": 24,
@@ -50,7 +51,7 @@ def standing() -> dict[str, Any]:
     }
 
 
-def data(**parts: Any) -> dict[str, Any]:
+def data(**parts: Any) -> JsonObject:
     """Return the data of the policy without measures, without standing, by round cut-offs, with other or more parts."""
     shipped = tomllib.loads(TIERS.read_text(encoding="utf-8"))
     del shipped["standing"]
@@ -120,11 +121,11 @@ def direct(policy: Policy, seller: SampleSeller) -> CellOutcome:
     )
 
 
-def rule(name: str, *measures: dict[str, Any], **conditions: Any) -> dict[str, Any]:
+def rule(name: str, *measures: JsonObject, **conditions: Any) -> JsonObject:
     return {"id": name, "reference": "terms 1", "measures": list(measures), **conditions}
 
 
-def policy_of(*rules: dict[str, Any], **parts: Any) -> Policy:
+def policy_of(*rules: JsonObject, **parts: Any) -> Policy:
     return parse_policy(data(**{"standing": standing(), "currency": "EUR", "rules": list(rules)} | parts))
 
 
@@ -136,7 +137,7 @@ def shipped(name: str) -> Policy:
 HOLD = {"kind": "settlement_hold", "days": 7}
 
 
-def refused(*rules: dict[str, Any], **parts: Any) -> str:
+def refused(*rules: JsonObject, **parts: Any) -> str:
     with pytest.raises(PolicyRefused) as error:
         policy_of(*rules, **parts)
     return str(error.value)

@@ -3,14 +3,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.policy.policy import Policy
 from scoring.policy.reading import parse_policy
 from tests.helpers.policies import GRADED, TIERS, data, rule, standing
 
-World = tuple[dict[str, Any], dict[str, Any]]
+World = tuple[JsonObject, JsonObject]
 
-STATED: dict[str, Any] = {
+STATED: JsonObject = {
     "currency": "EUR",
     "stop": {"days": 2, "source": "cases of a year"},
     "confirm": {"days": 0, "source": "cases of a year"},
@@ -22,7 +23,7 @@ STATED: dict[str, Any] = {
 }
 
 
-def stated(**parts: Any) -> dict[str, Any]:
+def stated(**parts: Any) -> JsonObject:
     return {
         name: value | parts.get(name, {}) if isinstance(value, dict) else parts.get(name, value)
         for name, value in STATED.items()
@@ -33,7 +34,7 @@ def assumed(**parts: Any) -> Assumptions:
     return parse_assumptions(stated(**parts))
 
 
-def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
+def toy(*rules: JsonObject, **trade: Any) -> JsonObject:
     limits = {
         "delivery_promise_days": 3,
         "claim_days": 30,
@@ -43,13 +44,13 @@ def toy(*rules: dict[str, Any], **trade: Any) -> dict[str, Any]:
     return data(standing=standing(), currency="EUR", rules=list(rules), trade=limits | trade)
 
 
-def cap(first: int, *steps: tuple[int, int]) -> dict[str, Any]:
+def cap(first: int, *steps: tuple[int, int]) -> JsonObject:
     grows = [{"settled_minor": settled, "value_minor": value} for settled, value in steps]
     return rule("limit", {"kind": "value_cap", "value_minor": first} | ({"grows": grows} if grows else {}))
 
 
-def hold(days: int, below: int, deposit: int = 0) -> dict[str, Any]:
-    measures: list[dict[str, Any]] = [{"kind": "settlement_hold", "days": days}]
+def hold(days: int, below: int, deposit: int = 0) -> JsonObject:
+    measures: list[JsonObject] = [{"kind": "settlement_hold", "days": days}]
     measures += [{"kind": "deposit", "amount_minor": deposit}] if deposit else []
     return rule(f"below-{below}", *measures, settled={"below": below})
 
@@ -122,7 +123,7 @@ def make_world(number: Callable[[int, int], int]) -> World:
     )
 
 
-def _draw_deposit(number: Callable[[int, int], int]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _draw_deposit(number: Callable[[int, int], int]) -> tuple[list[JsonObject], JsonObject]:
     rules = []
     if number(0, 1):
         asked = {"kind": "deposit", "ppm": number(1, 900_000), "days": number(1, 9)}
@@ -133,12 +134,12 @@ def _draw_deposit(number: Callable[[int, int], int]) -> tuple[list[dict[str, Any
 
 
 @cache
-def shipped_data(name: str) -> dict[str, Any]:
+def shipped_data(name: str) -> JsonObject:
     path = GRADED if name == "graded" else TIERS.with_name(f"{name}.toml")
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def policy_of(data: dict[str, Any]) -> Policy:
+def policy_of(data: JsonObject) -> Policy:
     return parse_policy(data)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from scoring.base.arrays import Bools, Floats, Ints
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import RATED_TIERS, Tier
 from scoring.base.frozen import frozen
 from scoring.model.scale import MAX_POINTS
@@ -18,7 +19,7 @@ from training.evaluation.probability import log_losses, measure_calibration, tie
 from training.evaluation.stability import Samples
 
 
-def evaluate(case: EvaluationCase) -> dict[str, Any]:
+def evaluate(case: EvaluationCase) -> JsonObject:
     """Compute all figures of a candidate's evaluation, as JSON values.
 
     AUCs, curves, means and bad rates weight each row by `case.weight`; counts and drift do not. Intervals (95 %) are by
@@ -57,7 +58,7 @@ def evaluate(case: EvaluationCase) -> dict[str, Any]:
     return dict(to_json_values(figures))
 
 
-def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
+def _describe_probabilities(case: EvaluationCase, name: str) -> JsonObject:
     log_odds, p_bad = case.log_odds[name], case.probabilities()[name]
     slope, intercept = measure_calibration(log_odds, case.bad, case.weight, case.seller)
     losses = log_losses(log_odds, case.bad)
@@ -76,7 +77,7 @@ def _describe_probabilities(case: EvaluationCase, name: str) -> dict[str, Any]:
     }
 
 
-def compare_models(case: EvaluationCase) -> dict[str, Any]:
+def compare_models(case: EvaluationCase) -> JsonObject:
     """Return AUCs over pairs of one day and of like window volume, and over the pairs that the case is judged by.
 
     `pairs`: their weight; `bad`: bad rows in one; `difference`: the candidate's AUC less another's.
@@ -86,7 +87,7 @@ def compare_models(case: EvaluationCase) -> dict[str, Any]:
     return comparisons | {"judged": {"at_equal_volume": case.at_equal_volume, **judged}}
 
 
-def _compare_aucs(case: EvaluationCase, *, at_equal_volume: bool) -> dict[str, Any]:
+def _compare_aucs(case: EvaluationCase, *, at_equal_volume: bool) -> JsonObject:
     aucs, differences = case.compare(case.scores(), at_equal_volume=at_equal_volume)
     return {
         "pairs": aucs[CANDIDATE].pairs,
@@ -96,7 +97,7 @@ def _compare_aucs(case: EvaluationCase, *, at_equal_volume: bool) -> dict[str, A
     }
 
 
-def stability(case: EvaluationCase) -> dict[str, Any]:
+def stability(case: EvaluationCase) -> JsonObject:
     """Return the PSI of the candidate's points (`score`) and the CSI of each of `features`, test against training.
 
     Features with the largest ratio of value to critical value come first, equal ones by name.
@@ -159,7 +160,7 @@ def precision(shares: Shares, rate: float) -> dict[str, Floats]:
     return {"x": x, "y": x * rate / np.maximum(np.interp(x, shares.bad, shares.all), 1e-12)}
 
 
-def reliability(case: EvaluationCase) -> list[dict[str, Any]]:
+def reliability(case: EvaluationCase) -> list[JsonObject]:
     """Return predicted and observed rate, with Jeffreys' interval, for about each tenth of the rows by prediction."""
     p_bad = case.probabilities()[CANDIDATE]
     return [Rate.of(index, p_bad, case.bad, case.weight, case.seller).shown() for index in tied_bins(p_bad)]
@@ -177,7 +178,7 @@ TENURE_NAMES = ("under 90 days", "90 to 364 days", "1 to 2 years", "2 to 5 years
 Parts = list[tuple[str, Ints]]
 
 
-def segments(case: EvaluationCase) -> dict[str, list[dict[str, Any]]]:
+def segments(case: EvaluationCase) -> dict[str, list[JsonObject]]:
     """Return the figures of each segment, by kind (`volume`, `country`, `tenure`, ...); see `evaluate_segment`."""
     tenure = np.searchsorted(TENURE, case.tenure_days, side="right")
     place_of_file = {"thin": 0, "medium": 1, "thick": 2}
@@ -229,7 +230,7 @@ def by_label(labels: Labels) -> Parts:
     return [([*code_by_name, "other"][code], index) for code, index in groups_of(codes)]
 
 
-def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name: str, index: Ints) -> dict[str, Any]:
+def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name: str, index: Ints) -> JsonObject:
     """Return figures of the rows at `index` by name, weighted; None for a model that is missing.
 
     `predicted`: from `case.probabilities`. AUC ranks by `case.served`, over the pairs that the case is judged by; None
@@ -242,7 +243,7 @@ def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name
     }
     candidate = rates[CANDIDATE]
     has_enough = min(candidate.bad, candidate.rows - candidate.bad) >= MIN_SEGMENT_BAD
-    aucs: dict[str, Any] = {}
+    aucs: JsonObject = {}
     differences: dict[str, Interval] = {}
     if has_enough:
         scores_by_model, differences = case.compare(
@@ -260,7 +261,7 @@ def evaluate_segment(case: EvaluationCase, predicted: Mapping[str, Floats], name
     }
 
 
-def by_month(case: EvaluationCase) -> list[dict[str, Any]]:
+def by_month(case: EvaluationCase) -> list[JsonObject]:
     """Return the figures of each month of observation, in order. The AUC is NaN below 10 bad or 10 good rows."""
     months = case.day.astype("datetime64[D]").astype("datetime64[M]").astype(str)
     rows, predicted = [], case.probabilities()
@@ -285,7 +286,7 @@ def tier_codes(points: Ints, unrated: Bools, policy: Policy) -> Ints:
     return np.where(unrated, 0, 1 + np.searchsorted(cut_offs, points, side="right")).astype(np.int64)
 
 
-def grades(case: EvaluationCase) -> list[dict[str, Any]]:
+def grades(case: EvaluationCase) -> list[JsonObject]:
     """Return a table for each tier that has rows: points, predicted and observed rate, tests.
 
     Jeffreys' test is two-sided, with Holm's correction over all tiers and sides. `at_reference`: the observed rate as
@@ -295,7 +296,7 @@ def grades(case: EvaluationCase) -> list[dict[str, Any]]:
     codes = tier_codes(case.points, case.unrated, case.policy)
     p_bad, p_bad_at_reference = case.probabilities()[CANDIDATE], sigmoid(case.served[CANDIDATE])
     edges = [0, *(case.policy.cut_offs[tier] for tier in RATED_TIERS[1:]), MAX_POINTS + 1]
-    rows: list[dict[str, Any]] = []
+    rows: list[JsonObject] = []
     for code, name in enumerate(NAMES):
         index = np.flatnonzero(codes == code)
         if not len(index):
@@ -315,7 +316,7 @@ def grades(case: EvaluationCase) -> list[dict[str, Any]]:
     return rows
 
 
-def migration(case: EvaluationCase) -> dict[str, Any] | None:
+def migration(case: EvaluationCase) -> JsonObject | None:
     """Count rated rows by the champion's tier (down) and the candidate's (across); None without a champion.
 
     `matrix`: the unweighted counts. `same` and `within_one`: the shares of rows that keep their tier, or move by at

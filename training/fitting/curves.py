@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.canonical import JsonObject
 from scoring.model.page import NEARLY_ZERO, Page, PointsTable, find_rows
 from scoring.model.scale import POINTS_PER_LOGIT, Scale
 
@@ -44,13 +45,13 @@ class Curves:
 
 
 def add_up_trees(
-    constant: float, steps: Iterable[Curve], trees: Sequence[Mapping[str, Any]], share: float, columns: int
+    constant: float, steps: Iterable[Curve], trees: Sequence[JsonObject], share: float, columns: int
 ) -> Curves:
     """Return the sum of a constant, of step functions of one feature each, and of `share` of each tree.
 
     `trees`: each `tree_structure` of LightGBM's `dump_model`; `columns`: the number of features.
     """
-    by_features: dict[tuple[int, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    by_features: dict[tuple[int, ...], list[JsonObject]] = defaultdict(list)
     for tree in trees:
         by_features[tuple(sorted({feature for feature, _ in _list_splits(tree)}))].append(tree)
     constant += share * sum(tree["leaf_value"] for tree in by_features.pop((), []))
@@ -84,7 +85,7 @@ def _make_grid(edges: Sequence[Floats]) -> list[Floats]:
     return list(np.ix_(*[np.append(cuts, np.inf) for cuts in edges]))
 
 
-def _list_splits(node: Mapping[str, Any]) -> list[tuple[int, float]]:
+def _list_splits(node: JsonObject) -> list[tuple[int, float]]:
     """List (feature, threshold) of every split of a tree."""
     if "leaf_value" in node:
         return []
@@ -92,7 +93,7 @@ def _list_splits(node: Mapping[str, Any]) -> list[tuple[int, float]]:
     return [split, *_list_splits(node["left_child"]), *_list_splits(node["right_child"])]
 
 
-def _evaluate_tree(node: Mapping[str, Any], axes: Mapping[int, Floats]) -> Any:
+def _evaluate_tree(node: JsonObject, axes: Mapping[int, Floats]) -> Any:
     """Return the values of a tree over a grid."""
     if "leaf_value" in node:
         return node["leaf_value"]

@@ -1,13 +1,13 @@
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import lightgbm
 import numpy as np
 
 from scoring.base.arrays import Floats
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import ConfigurationWrong
 from scoring.features import table as features
 from training.fitting.additive import fit_additive
@@ -22,7 +22,7 @@ RawScorer = Callable[[Floats], Floats]
 
 RoundDone = Callable[[int, int], None]
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: JsonObject = {
     "learning_rate": 0.03,
     "num_leaves": 6,
     "min_data_in_leaf": 50,
@@ -34,7 +34,7 @@ DEFAULTS: dict[str, Any] = {
 }
 """Chosen inside training periods of real ledgers (docs/benchmarks.md)."""
 
-FIXED: dict[str, Any] = {
+FIXED: JsonObject = {
     "objective": "binary",
     "monotone_constraints_method": "intermediate",
     "deterministic": True,
@@ -74,7 +74,7 @@ def fit_curves(rows: Snapshot, study: Study, done: RoundDone | None = None) -> C
     """
     steps, start = _fit_additive_start(rows, study)
     feature_groups = [*([place] for place in range(len(study.features))), *map(list, study.pairs)]
-    trees: list[Mapping[str, Any]] = []
+    trees: list[JsonObject] = []
     for number in range(study.model.seeds):
         round_done = _count_rounds(done, number * study.model.rounds, study.model.rounds * study.model.seeds)
         booster = _fit_trees(rows, study, study.model.seed + number, start, round_done, feature_groups)

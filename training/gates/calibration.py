@@ -1,10 +1,10 @@
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from scipy.special import betaincinv
 
+from scoring.base.canonical import JsonObject
 from training.evaluation.arrays import ERRORS_95
 from training.evaluation.equal_volume import CANDIDATE
 from training.gates.evidence import ALPHA, GateEvidence, GateFinding, half_width, interval_text, segments_of
@@ -15,7 +15,7 @@ MIN_SHARED_FAULT = 0.14
 """Half the logarithm of 1.33."""
 MAX_UNEXPLAINED = 0.25
 """The logarithm of the ratio that a drift of the base rate may leave unexplained."""
-NO_INTERVAL: Mapping[str, Any] = {"low": None, "high": None}
+NO_INTERVAL: JsonObject = {"low": None, "high": None}
 
 
 def find_level_and_slope_ratios(evidence: GateEvidence) -> tuple[GateFinding, ...]:
@@ -46,7 +46,7 @@ def _judge_slope(evidence: GateEvidence) -> GateFinding:
     )
 
 
-def _describe_slope(slope: Mapping[str, Any]) -> str:
+def _describe_slope(slope: JsonObject) -> str:
     if slope["low"] is None or slope["high"] is None or slope["low"] <= 1 <= slope["high"]:
         return "1 is right, and this is not proven to be another"
     return f"1 is right, and predictions lie {'too far apart' if slope['value'] < 1 else 'too near to each other'}"
@@ -155,12 +155,12 @@ def find_segments_off(evidence: GateEvidence) -> tuple[GateFinding, ...]:
     return summary, *findings[:-1], replace(findings[-1], remedy=remedy)
 
 
-def _list_tiers_and_segments(evidence: GateEvidence) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _list_tiers_and_segments(evidence: GateEvidence) -> Iterator[tuple[str, JsonObject]]:
     yield from (("tier", row) for row in evidence.evaluation["grades"])
     yield from segments_of(evidence)
 
 
-def row_spread(row: Mapping[str, Any], questions: int) -> float:
+def row_spread(row: JsonObject, questions: int) -> float:
     """Return the distance of an observed rate to the end of its interval towards the predicted rate, as logarithm.
 
     `row`: a tier or segment. Jeffreys' interval, widened for two-sided `questions` (Bonferroni); infinite if the end is
@@ -176,7 +176,7 @@ def row_spread(row: Mapping[str, Any], questions: int) -> float:
     return math.log(middle / low) if low > 0 else math.inf
 
 
-def row_ratio(row: Mapping[str, Any], predicted: float | None = None) -> float:
+def row_ratio(row: JsonObject, predicted: float | None = None) -> float:
     """Return observed over predicted bad rows of a tier or segment or, if below 1, the inverse.
 
     Both are counted in independent rows, plus half a row. Worked: 9 bad rows of 100 where 4 were predicted: 9.5 / 4.5 =

@@ -1,7 +1,6 @@
 import math
-from collections.abc import Mapping
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from training.evaluation.case import CHAMPION
 from training.evaluation.equal_volume import CANDIDATE, MIN_BAD
@@ -23,7 +22,7 @@ class Measurements:
 
 @frozen
 class GateEvidence:
-    evaluation: Mapping[str, Any]
+    evaluation: JsonObject
     measured: Measurements
     segment_rows: int
 
@@ -99,19 +98,19 @@ class GateVerdict:
         return 2 if self.ok else 1 if self.signed else 0
 
 
-def segments_of(evidence: GateEvidence) -> list[tuple[str, Mapping[str, Any]]]:
+def segments_of(evidence: GateEvidence) -> list[tuple[str, JsonObject]]:
     """Return (kind, figures) of every segment of the evaluation, without kinds of one segment: ("country", {...})."""
     return [(kind, row) for kind, rows in evidence.evaluation["segments"].items() if len(rows) > 1 for row in rows]
 
 
-def half_width(interval: Mapping[str, Any]) -> float:
+def half_width(interval: JsonObject) -> float:
     """Infinite if an end is None."""
     if interval["low"] is None or interval["high"] is None:
         return math.inf
     return float(interval["high"] - interval["low"]) / 2
 
 
-def interval_text(interval: Mapping[str, Any]) -> str:
+def interval_text(interval: JsonObject) -> str:
     """Return text like " (95 % interval 0.790 to 0.834)"; empty if an end is unknown."""
     if interval["low"] is None or interval["high"] is None:
         return ""

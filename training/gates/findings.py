@@ -1,9 +1,7 @@
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from scipy.special import ndtr
 
+from scoring.base.canonical import JsonObject
 from scoring.model.promises import PROMISES
 from training.evaluation.arrays import ERRORS_95
 from training.evaluation.case import CHAMPION
@@ -116,7 +114,7 @@ def _find_segments_with_lost_auc(evidence: GateEvidence) -> list[GateFinding]:
     ]
 
 
-def _compute_p_value_below(figure: Mapping[str, Any], bound: float) -> float:
+def _compute_p_value_below(figure: JsonObject, bound: float) -> float:
     if figure["low"] is None or figure["high"] is None:
         return 1.0
     error = (figure["high"] - figure["low"]) / (2 * ERRORS_95)

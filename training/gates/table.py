@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from training.gates import calibration
 from training.gates import findings as figures
@@ -51,7 +51,7 @@ class Gates:
     """Least rows of a segment that is judged."""
 
 
-def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measurements) -> dict[str, Any]:
+def judge(gates: Gates, evaluation: JsonObject, measured: Measurements) -> JsonObject:
     """Return the verdict of every gate on a model as JSON: `gates`, a list, and `passed`: all hard gates are ok.
 
     `evaluation`: from `evaluate`. Without a number (no champion, one month only) an advisory gate is ok and a hard gate
@@ -66,7 +66,7 @@ def judge(gates: Gates, evaluation: Mapping[str, Any], measured: Measurements) -
     return {"gates": rows, "passed": all(row["ok"] for row in rows if row["kind"] == HARD)}
 
 
-def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> dict[str, Any]:
+def _judge_gate(gate: Gate, limit: float, evidence: GateEvidence, bad: int) -> JsonObject:
     findings = gate.find(evidence)
     findings = findings if isinstance(findings, tuple) else (findings,)
     parts = [(finding, finding.verdict(limit, bad)) for finding in findings]

@@ -1,8 +1,8 @@
 import json
 from dataclasses import replace
-from typing import Any
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.frozen import frozen
 from scoring.base.time import parse_day
@@ -91,10 +91,10 @@ def slope_of(artifact: Artifact) -> float:
 
 def training_points(artifact: Artifact) -> list[tuple[int, int]]:
     """Return (observation day, day after its window) of the model's training points, in its lineage's order."""
-    points: list[dict[str, Any]] = read_lineage(artifact).get("train", [])
+    points: list[JsonObject] = read_lineage(artifact).get("train", [])
     return [(parse_day(point["observe"]), parse_day(point["window_end"])) for point in points]
 
 
-def read_lineage(artifact: Artifact) -> dict[str, Any]:
+def read_lineage(artifact: Artifact) -> JsonObject:
     """Return what training recorded of the model's origin; older models lack some keys."""
     return dict(json.loads(artifact.parts["lineage.json"]))

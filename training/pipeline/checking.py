@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from scoring.base.time import format_time
 from training.checks.check import Check
@@ -24,7 +24,7 @@ MAX_ROWS = 100_000
 @frozen
 class DataCheckResult:
     checks: list[Check]
-    labels: dict[str, Any]
+    labels: JsonObject
     lift: Lift
     summary: str
 
@@ -98,7 +98,7 @@ def _describe_checks(checks: Sequence[Check]) -> str:
     return f"{len(failed)} of {len(checks)} do not hold: " + "; ".join(check.text for check in failed)
 
 
-def merge_checks(data: DataCheckResult, leakage: LeakageCheckResult) -> dict[str, Any]:
+def merge_checks(data: DataCheckResult, leakage: LeakageCheckResult) -> JsonObject:
     checks = {
         name: [check.as_dict() for check in result.checks] for name, result in (("data", data), ("leakage", leakage))
     }

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from scoring.features import table as features
 from scoring.features.table import FEATURES
@@ -58,7 +58,7 @@ class Comparison:
     """By model, at the maturity, over each row's own exposure."""
     p_bad: Floats
     points: Ints
-    figures: dict[str, Any]
+    figures: JsonObject
     summary: str
 
 
@@ -134,7 +134,7 @@ def _find_pair_day(study: Study, rows: Snapshot) -> Ints | None:
     return None if study.observation.events is None else np.zeros(len(rows.bad), dtype=np.int64)
 
 
-def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, points: Ints) -> dict[str, Any]:
+def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, points: Ints) -> JsonObject:
     """Choose today's sellers by orders in as many days, if test rows need some in the window."""
     study, today_point = job.study, job.study.point_at(job.table.end_day)
     sellers = np.arange(job.table.columns.cases, dtype=np.int64)
@@ -160,7 +160,7 @@ def _compare_with_today(job: Job, page: Page, scale: Scale, test: Snapshot, poin
     return {"rows": len(cases), "psi": to_json_values(compare_with_today(judged, today, study.model.seed))}
 
 
-def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[str, Any]]:
+def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[JsonObject]:
     spread = page.parts(test.x).std(axis=0)
     shares = spread / max(spread.sum(), 1e-12)
     order = np.argsort(-shares, kind="stable").tolist()
@@ -171,7 +171,7 @@ def _measure_importance(page: Page, study: Study, test: Snapshot) -> list[dict[s
     ]
 
 
-def _describe_rows(job: Job, observed: Observations, test: Snapshot) -> dict[str, Any]:
+def _describe_rows(job: Job, observed: Observations, test: Snapshot) -> JsonObject:
     is_thin = job.policy.is_thin(test.orders, test.tenure_days)
     is_thick = test.orders >= np.quantile(test.orders, 0.75)
     return {
@@ -199,7 +199,7 @@ def _describe_rows(job: Job, observed: Observations, test: Snapshot) -> dict[str
     }
 
 
-def _summarize(figures: Mapping[str, Any]) -> str:
+def _summarize(figures: JsonObject) -> str:
     judged, over_all = figures["judged"], figures["auc"]
     by_which_pairs = " at equal volume" if judged["at_equal_volume"] else ""
     if judged["auc"][CANDIDATE]["value"] is None:

@@ -1,9 +1,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
 
 from scoring.base.arrays import Floats, Ints
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from scoring.model.artifact import Artifact
 from scoring.policy.policy import Policy
@@ -47,7 +47,7 @@ class Job:
 
 @frozen
 class PlannedRun:
-    evaluation: Mapping[str, Any]
+    evaluation: JsonObject
     lines: Mapping[str, str]
 
 
@@ -56,9 +56,9 @@ class TrainedModel:
     """Arrays of shape (n,)."""
 
     parts: dict[str, bytes]
-    gates: Mapping[str, Any]
+    gates: JsonObject
     """From `training.gates.table.judge`."""
-    evaluation: Mapping[str, Any]
+    evaluation: JsonObject
     seconds: Mapping[str, float]
     lines: Mapping[str, str]
     test: Snapshot

@@ -1,7 +1,7 @@
 """Steps 8 and 9: the model's impact, and its gates."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from scoring.base.time import format_day
 from scoring.features.table import at_reference
@@ -33,13 +34,13 @@ PARITY_ROWS = 50
 @frozen
 class Impact:
     parts: dict[str, bytes]
-    evaluation: dict[str, Any]
+    evaluation: JsonObject
     summary: str
 
 
 @frozen
 class Judgement:
-    gates: dict[str, Any]
+    gates: JsonObject
     summary: str
 
 
@@ -47,7 +48,7 @@ def measure_impact(
     step: Step,
     job: Job,
     observed: Observations,
-    checks: Mapping[str, Any],
+    checks: JsonObject,
     certified: CertifiedModel,
     compared: Comparison,
 ) -> Impact:
@@ -76,7 +77,7 @@ def measure_impact(
     return Impact(parts, evaluation, _describe_migration(evaluation))
 
 
-def _describe_migration(evaluation: Mapping[str, Any]) -> str:
+def _describe_migration(evaluation: JsonObject) -> str:
     migration = evaluation.get("migration")
     if not migration:
         return "no champion to compare with"
@@ -96,7 +97,7 @@ def check_gates(step: Step, job: Job, sample: TrainingSample, calibrated: Calibr
     return Judgement(verdict, spell_verdict(verdict["gates"]))
 
 
-def spell_verdict(gates: Sequence[Mapping[str, Any]]) -> str:
+def spell_verdict(gates: Sequence[JsonObject]) -> str:
     """Return a line like "failed: ranking; to be signed: psi" or "all 10 passed"."""
     failed, unsigned = (
         [gate["gate"] for gate in gates if gate["kind"] == kind and not gate["ok"]] for kind in (HARD, ADVISORY)
@@ -131,7 +132,7 @@ def _digest_page(job: Job, calibrated: CalibratedModel) -> str:
     return sha256(f"{calibrated.page.base}\n{text}".encode()).hexdigest()
 
 
-def lineage(job: Job, observed: Observations, calibrated: CalibratedModel) -> dict[str, Any]:
+def lineage(job: Job, observed: Observations, calibrated: CalibratedModel) -> JsonObject:
     """Return the model's origin as JSON values, without a time of day, so that bytes repeat."""
     study, table = job.study, job.table
 

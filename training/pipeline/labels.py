@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from scoring.features.table import Feature
 from scoring.model.promises import FREEABLE, free_direction
@@ -26,7 +26,7 @@ MAX_ROWS, ROUNDS = 20_000, 60
 
 @frozen
 class LabelSuggestion:
-    rows: list[dict[str, Any]]
+    rows: list[JsonObject]
     summary: str
 
 
@@ -36,7 +36,7 @@ def suggest_labels(step: Step, job: Job, observed: Observations) -> LabelSuggest
     `auc` is None with too few bad rows.
     """
     choices = list(_list_choices(job, observed))
-    rows = []
+    rows: list[JsonObject] = []
     for done, (label, state, study) in enumerate(choices):
         step(done, len(choices))
         rows.append({"label": label, "state": state} | _measure_auc(job, observed, study))
@@ -80,11 +80,11 @@ def _find_share_of_worst(job: Job, observed: Observations, study: Study) -> floa
     return float(f"{cut:.2g}") if math.isfinite(cut) else 0.0
 
 
-def _measure_auc(job: Job, observed: Observations, study: Study) -> dict[str, Any]:
+def _measure_auc(job: Job, observed: Observations, study: Study) -> JsonObject:
     study = replace(study, model=replace(study.model, rounds=ROUNDS), pairs=())
     parts = [observe_known_outcomes(job.table, study, point, observed.final) for point in observed.train_points]
     rows = join_snapshots(parts).sample(MAX_ROWS, study.model.seed)
-    row: dict[str, Any] = {"rows": len(rows.bad), "bad": int(rows.bad.sum()), "auc": None, "pairs": 0}
+    row: JsonObject = {"rows": len(rows.bad), "bad": int(rows.bad.sum()), "auc": None, "pairs": 0}
     x = rows_at_reference(rows, study).x
     raw = cross_fit(rows, rows, x, study.model.seed, lambda _, part: fit_full(rows_at_reference(part, study), study))
     if raw is not None:

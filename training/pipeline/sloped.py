@@ -1,7 +1,6 @@
-from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 from training.evaluation.arrays import to_json_values
 from training.fitting.crossfit import MAX_FITTED
@@ -43,7 +42,7 @@ def _choose_slope(step: Step, job: Job, observed: Observations) -> Slope:
     return estimate(rows, study.with_exposure_slope(None), fit)
 
 
-def add_slope(job: Job, calibrated: CalibratedModel, test: Snapshot, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def add_slope(job: Job, calibrated: CalibratedModel, test: Snapshot, evaluation: JsonObject) -> JsonObject:
     """Return the evaluation with the slope, if the job has one, and a check of it on test rows."""
     if job.slope is None:
         return dict(evaluation)

@@ -4,9 +4,10 @@ For marks, `x` and `y` are the axes, and `says` is the tooltip.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from scoring.base.canonical import JsonObject
 from training.report.parts import UNKNOWN, Axis, Bar, Dot, Line, Mark, Num, Range, RuleLine
 
 FormatNumber = Callable[[float], str]
@@ -78,7 +79,7 @@ class ScaledIntervals:
         self._rule = None if rule is None else self._axis.at(rule)
 
     @staticmethod
-    def of(intervals: Iterable[Mapping[str, Any] | None], rule: float | None = None) -> "ScaledIntervals":
+    def of(intervals: Iterable[JsonObject | None], rule: float | None = None) -> "ScaledIntervals":
         """Return the scale of the ends (low, high) of all intervals; None is skipped."""
         return ScaledIntervals((row[end] for row in intervals if row for end in ("low", "high")), rule)
 
@@ -91,9 +92,7 @@ class ScaledIntervals:
         at = self._axis.at
         return Range(text, at(value), at(low), at(high), None if mark is None else at(mark), self._rule)
 
-    def draw(
-        self, interval: Mapping[str, Any] | None, form: Callable[[Any], str], mark: float | None = None
-    ) -> Range | str:
+    def draw(self, interval: JsonObject | None, form: Callable[[Any], str], mark: float | None = None) -> Range | str:
         """Return the `cell` of an interval of value, low and high; a dash without one."""
         if interval is None:
             return Num(UNKNOWN)

@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from scoring.base.canonical import JsonObject
 from scoring.base.frozen import frozen
 
 
@@ -236,7 +237,7 @@ def significant(value: float | None) -> Num:
     return Num(UNKNOWN if value is None else f"{value:,.4g}".replace("-", "−") if abs(value) < 1e4 else count(value))
 
 
-def spoken(interval: Mapping[str, Any] | None, digits: int = 3, form: Any = number) -> Num:
+def spoken(interval: JsonObject | None, digits: int = 3, form: Any = number) -> Num:
     """Format an interval in words, as "0.812 (0.790 to 0.834)"; without a value a dash."""
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)
@@ -244,7 +245,7 @@ def spoken(interval: Mapping[str, Any] | None, digits: int = 3, form: Any = numb
     return Num(f"{value} ({low} to {high})")
 
 
-def stacked(interval: Mapping[str, Any] | None, form: Any = number) -> Pair | Num:
+def stacked(interval: JsonObject | None, form: Any = number) -> Pair | Num:
     """Format an interval in two lines for a narrow column: "0.812" over "0.790 to 0.834"; without a value a dash."""
     if interval is None or interval["value"] is None:
         return Num(UNKNOWN)

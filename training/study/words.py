@@ -1,10 +1,10 @@
-from collections.abc import Mapping
 from typing import Any
 
+from scoring.base.canonical import JsonObject
 from training.study.definition import BadRule, Study
 
 
-def describe_definition(study: Study) -> dict[str, Any]:
+def describe_definition(study: Study) -> JsonObject:
     """Return which sellers a study rates and what is bad, as JSON values; rules and periods are in words."""
     window = f"{study.window.days} days" if study.window.days is not None else f"{study.window.months} months"
     eligible = []
@@ -32,7 +32,7 @@ def describe_definition(study: Study) -> dict[str, Any]:
 LABEL = ("bad", "bad_at_least", "bad_asks", "bad_suspended", "window", "maturity_days")
 
 
-def other_label(study: Study, theirs: Mapping[str, Any]) -> list[str]:
+def other_label(study: Study, theirs: JsonObject) -> list[str]:
     """Return, in words, where `theirs`, of `describe_definition`, defines the label otherwise."""
     definition = describe_definition(study)
     return [

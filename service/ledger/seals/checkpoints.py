@@ -8,7 +8,6 @@ A file holds one JSON object a line: sequence, chain, time, public key, and an E
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from scoring.base.canonical import parse_json
+from scoring.base.canonical import JsonObject, parse_json
 from scoring.base.errors import ConfigurationWrong, SellertrustError, invalid
 
 
@@ -44,7 +43,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
     return loaded
 
 
-def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> dict[str, Any]:
+def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: bytes, time: str) -> JsonObject:
     """Append a signed checkpoint to a file, and sync it; `time` is RFC 3339.
 
     Raises SellertrustError if no single key would verify the file.

@@ -5,6 +5,7 @@ import json
 import random
 from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import MeasureKind, Tier
 from scoring.loss_certificate.certificate import GrantedExceptions, GrantedSeller, certify, digest_certificate
 from tests.helpers.toys import TOY, assumed, policy_of
@@ -12,7 +13,7 @@ from tests.helpers.toys import TOY, assumed, policy_of
 SOURCES: list[Any] = [None, "", "  ", 0, [], {"by": "us"}]
 
 
-def to_be_altered() -> dict[str, Any]:
+def to_be_altered() -> JsonObject:
     lifted = frozenset({("below-100000", MeasureKind.SETTLEMENT_HOLD), ("below-100000", MeasureKind.DEPOSIT)})
     sellers = (
         GrantedSeller("acme", "a", Tier.TRUSTED, 86_400_000_000, frozenset()),
@@ -22,7 +23,7 @@ def to_be_altered() -> dict[str, Any]:
     made = certify(
         policy_of(TOY), assumed(), {"against_faked_history": "r.head"}, granted=GrantedExceptions(9, sellers)
     )
-    found: dict[str, Any] = json.loads(json.dumps(made))
+    found: JsonObject = json.loads(json.dumps(made))
     return found
 
 
@@ -34,9 +35,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path]
 
 
-def damage(
-    certificate: dict[str, Any], where: list[tuple[Any, ...]], chance: random.Random
-) -> tuple[dict[str, Any], str]:
+def damage(certificate: JsonObject, where: list[tuple[Any, ...]], chance: random.Random) -> tuple[JsonObject, str]:
     found = copy.deepcopy(certificate)
     path = chance.choice(where)
     parent = found
@@ -61,7 +60,7 @@ def damage(
     return found, f"{kind} at {'.'.join(map(str, path))}"
 
 
-def provable(certificate: dict[str, Any]) -> list[tuple[Any, ...]]:
+def provable(certificate: JsonObject) -> list[tuple[Any, ...]]:
     """Return the places whose damage a check must find: all but names of persons and sellers, which no other part
     states.
     """
@@ -69,7 +68,7 @@ def provable(certificate: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [path for path in places(certificate) if path[-1] not in names]
 
 
-def forge_statement(certificate: dict[str, Any], chance: random.Random) -> tuple[dict[str, Any], str]:
+def forge_statement(certificate: JsonObject, chance: random.Random) -> tuple[JsonObject, str]:
     """Return a copy with an unproven statement, and its text: a check must reject it or list it as not proven."""
     found = copy.deepcopy(certificate)
     part = chance.choice([*(name for name in found["assumptions"] if name != "currency")])
@@ -101,7 +100,7 @@ def forge_statement(certificate: dict[str, Any], chance: random.Random) -> tuple
     return found, text
 
 
-def misspell(policy: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+def misspell(policy: JsonObject, chance: random.Random) -> JsonObject:
     found = copy.deepcopy(policy)
     parts = [found, found["trade"], *found["rules"], *(part for one in found["rules"] for part in one["measures"])]
     parts += [step for part in parts for step in part.get("grows", ())]

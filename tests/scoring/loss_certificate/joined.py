@@ -1,8 +1,8 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import CertificateRefused, PolicyRefused
 from scoring.loss_certificate.assumptions import Assumptions, parse_assumptions
 from scoring.loss_certificate.certificate import certify
@@ -15,11 +15,11 @@ MARKETS = ("", "acme", "other")
 
 @dataclass(frozen=True)
 class Served:
-    data: tuple[dict[str, Any], ...]
+    data: tuple[JsonObject, ...]
     policies: tuple[Policy, ...]
     assumptions: Assumptions
-    stated: dict[str, Any]
-    certificate: dict[str, Any]
+    stated: JsonObject
+    certificate: JsonObject
 
     def bound(self, *, is_real: bool) -> int:
         most: int = self.certificate["sequence"]["most_minor"]["unconditional" if is_real else "against_faked_history"]
@@ -42,7 +42,7 @@ def draw_sequences(chance: random.Random) -> Iterator[Served]:
         yield Served(data, policies, assumptions, stated, found)
 
 
-def _dress(data: dict[str, Any], chance: random.Random, number: int) -> dict[str, Any]:
+def _dress(data: JsonObject, chance: random.Random, number: int) -> JsonObject:
     rules = list(data["rules"])
     if chance.random() < 0.4:
         closed = {"kind": "suspension", "terminates": True, "notice_days": 30}

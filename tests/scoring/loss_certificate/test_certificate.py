@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import CertificateRefused, PolicyRefused
 from scoring.loss_certificate.certificate import certify, digest_certificate, list_failed
 from scoring.loss_certificate.independent import world as independent
@@ -40,8 +41,8 @@ from tests.scoring.loss_certificate.attackers import live_at_random
 from tests.scoring.loss_certificate.damage import damage, forge_statement, misspell, provable, to_be_altered
 
 
-def certified(data: dict[str, Any], **parts: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(certify(policy_of(data), assumed(**parts))))
+def certified(data: JsonObject, **parts: Any) -> JsonObject:
+    found: JsonObject = json.loads(json.dumps(certify(policy_of(data), assumed(**parts))))
     check_certificate(data, found, stated(**parts))
     return found
 
@@ -84,7 +85,7 @@ def test_a_run_goes_on_until_the_confirmation() -> None:
 def test_a_notice_adds_days_without_a_suspension() -> None:
     closed = rule("closed", {"kind": "suspension", "terminates": True, "notice_days": 30}, standing={"from": 24})
 
-    def suspended(days: int, **conditions: Any) -> dict[str, Any]:
+    def suspended(days: int, **conditions: Any) -> JsonObject:
         return rule("suspended", {"kind": "suspension", "days": days}, **conditions)
 
     counted = {"categories": ["counterfeit"], "days": 365}
@@ -106,7 +107,7 @@ def test_a_notice_adds_days_without_a_suspension() -> None:
 def test_both_codes_count_the_same_days_of_a_notice() -> None:
     chance, found = random.Random(4), []
 
-    def draw(number: int) -> dict[str, Any]:
+    def draw(number: int) -> JsonObject:
         closes = chance.random() < 0.5
         suspension = (
             {"terminates": True, "notice_days": chance.choice([30, 40])} if closes else {"days": chance.choice([9, 35])}
@@ -267,7 +268,7 @@ def test_a_lower_limit_of_holds_in_one_marketplace_counts() -> None:
     assert cut["verdicts"][REAL]["most_minor"] == 3 * 1_000 - 100
 
 
-def young(ppm: int) -> dict[str, Any]:
+def young(ppm: int) -> JsonObject:
     limit = {"kind": "paid_ahead_limit", "days": 9, "value_minor": 90, "ppm": ppm, "at_most_minor": 700}
     return toy(cap(1_000), rule("ahead", {"kind": "delivery_hold", "days": 1}, limit))
 
@@ -306,11 +307,11 @@ def test_a_season_counts_by_its_factor() -> None:
 MUCH = toy(cap(30_000), rule("hold", {"kind": "settlement_hold", "days": 4}))
 
 
-def joined(*data: dict[str, Any]) -> dict[str, Any]:
+def joined(*data: JsonObject) -> JsonObject:
     *older, last = data
     found = json.loads(json.dumps(certify(policy_of(last), assumed(), older=[policy_of(one) for one in older])))
     check_certificate(last, found, stated(), older=older)
-    sequence: dict[str, Any] = found["sequence"]
+    sequence: JsonObject = found["sequence"]
     return sequence
 
 

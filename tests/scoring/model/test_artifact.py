@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import JsonObject, canonical_json
 from scoring.base.errors import ArtifactRefused
 from scoring.features.table import FEATURES
 from scoring.model.artifact import MANIFEST, PARTS, Artifact, load, verify
@@ -234,7 +234,7 @@ def test_a_model_that_frees_a_direction_is_read_back_as_it_is() -> None:
     assert feature == replace(FEATURES["exposure@1"], direction=0)
 
 
-def stating(change: Callable[[dict[str, Any]], Any]) -> dict[str, bytes]:
+def stating(change: Callable[[JsonObject], Any]) -> dict[str, bytes]:
     certificate = json.loads(giving_up().parts["certificate.json"])
     change(certificate)
     return resealed({**giving_up().parts, "certificate.json": canonical_json(certificate)})
@@ -248,7 +248,7 @@ def stating(change: Callable[[dict[str, Any]], Any]) -> dict[str, bytes]:
         lambda certificate: certificate["promises"]["held"].append("clean_orders"),
     ],
 )
-def test_a_certificate_that_hides_what_was_given_up_is_refused(change: Callable[[dict[str, Any]], Any]) -> None:
+def test_a_certificate_that_hides_what_was_given_up_is_refused(change: Callable[[JsonObject], Any]) -> None:
     with pytest.raises(ArtifactRefused, match="the certificate of the artifact is not that of its model"):
         load(stating(change))
 

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import MeasureKind, Source
 from scoring.base.errors import PolicyRefused
 from scoring.policy.caution import CROWD
@@ -13,7 +14,7 @@ BURST = {"of": "disputed", "share_ppm": 1, "orders": 1, "days": 7}
 JUMP = {"times": 5, "days": 3, "before_days": 28, "value_minor": 10_000}
 
 
-def refused(*rules: dict[str, Any], **parts: Any) -> str:
+def refused(*rules: JsonObject, **parts: Any) -> str:
     with pytest.raises(PolicyRefused) as error:
         policy_of(*rules, **parts)
     return str(error.value)
@@ -46,7 +47,7 @@ def refused(*rules: dict[str, Any], **parts: Any) -> str:
         ({"tiers": ["probation"]}, "caution.rules[r].tiers is not a part of a policy"),
     ],
 )
-def test_a_wrong_rule_of_caution_is_refused_by_its_path(changed: dict[str, Any], said: str) -> None:
+def test_a_wrong_rule_of_caution_is_refused_by_its_path(changed: JsonObject, said: str) -> None:
     assert said in refused(caution_rule(**changed))
 
 
@@ -67,7 +68,7 @@ def test_a_rule_that_nothing_sets_off_is_refused() -> None:
         {"kind": "waiver", "waives": "deposit"},
     ],
 )
-def test_caution_asks_for_nothing_that_cannot_be_undone(measure: dict[str, Any]) -> None:
+def test_caution_asks_for_nothing_that_cannot_be_undone(measure: JsonObject) -> None:
     path = f"caution.rules[r].measures[{measure['kind']}]"
     found = refused(caution_rule(measures=[measure]), currency="EUR")
     assert f"{path} is not reversible; caution may ask for settlement_hold" in found

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
 from scoring.policy.checking import find_contradictions
@@ -19,7 +20,7 @@ TRADE = {
 }
 
 
-def share(ppm: int, days: int = 30, **more: Any) -> dict[str, Any]:
+def share(ppm: int, days: int = 30, **more: Any) -> JsonObject:
     return {"kind": "deposit", "ppm": ppm, "days": days} | more
 
 
@@ -92,7 +93,7 @@ def share(ppm: int, days: int = 30, **more: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_deposit_that_cannot_be_is_refused(rules: list[dict[str, Any]], trade: dict[str, Any], fault: str) -> None:
+def test_a_deposit_that_cannot_be_is_refused(rules: list[JsonObject], trade: JsonObject, fault: str) -> None:
     with pytest.raises(PolicyRefused) as refused:
         policy_of(*rules, trade=TRADE | trade)
     assert fault in str(refused.value)
@@ -131,7 +132,7 @@ def test_a_difference_shows_shares_and_stops() -> None:
 
 
 @pytest.mark.parametrize("trade", [{}, {"trade": TRADE}])
-def test_two_windows_of_a_share_differ(trade: dict[str, Any]) -> None:
+def test_two_windows_of_a_share_differ(trade: JsonObject) -> None:
     before, after = (policy_of(rule("a", share(50_000, days)), **trade) for days in (30, 90))
     changes = find_changes(before, after)
     assert "deposit_days 30 -> 90" in {text for one in changes for text in one.aspects()}

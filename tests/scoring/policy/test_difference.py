@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import Tier
 from scoring.base.errors import PolicyRefused
 from scoring.policy.cases import parse_cases, run_cases
@@ -151,7 +152,7 @@ def test_every_example_lies_in_its_cell(names: tuple[str, str]) -> None:
 
 @pytest.mark.long
 def test_a_small_edit_changes_what_it_says_and_nothing_else() -> None:
-    data: dict[str, Any] = tomllib.loads(GRADED.read_text(encoding="utf-8"))
+    data: JsonObject = tomllib.loads(GRADED.read_text(encoding="utf-8"))
     general = parse_policy(data)
     [standard] = [one for one in data["rules"] if one["id"] == "standard"]
     standard["measures"][0]["days"] = 8
@@ -181,7 +182,7 @@ LONGER, OLDER = {"settled_orders": 50, "tenure_days": 30}, {"settled_orders": 20
         {"thin_file": OLDER, "clear_days": 30},
     ],
 )
-def test_whom_a_thin_file_or_clear_days_move_is_listed(parts: dict[str, Any]) -> None:
+def test_whom_a_thin_file_or_clear_days_move_is_listed(parts: JsonObject) -> None:
     before, after = general(), general(**parts)
     changes = find_changes(before, after)
     assert len(changes) > 20
@@ -334,5 +335,5 @@ def test_sums_are_shown_in_units() -> None:
     assert list_value_changes(*parts) == ["trade.smallest_order_minor 1.00 EUR -> 2.50 EUR"]
 
 
-def value_cap(limit: int) -> dict[str, Any]:
+def value_cap(limit: int) -> JsonObject:
     return {"kind": "value_cap", "value_minor": limit}

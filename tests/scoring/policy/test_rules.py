@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import Category, Severity, Tier
 from scoring.base.errors import PolicyRefused
 from scoring.base.time import parse_day
@@ -117,7 +118,7 @@ def test_a_group_rule_limits_new_intake_alone_and_for_a_time() -> None:
 
 
 def test_groups_of_one_product_category_last_at_most_30_days() -> None:
-    def group(name: str, first: str, last: str, category: str = "toys") -> dict[str, Any]:
+    def group(name: str, first: str, last: str, category: str = "toys") -> JsonObject:
         stop = {"kind": "intake_cap", "new_listings": 0, "product_category": category}
         days = {"product_category": category, "from": first, "until": last, "legal_ground": "Act 5"}
         return rule(name, stop, group=days)
@@ -146,7 +147,7 @@ def test_groups_of_one_product_category_last_at_most_30_days() -> None:
         ({"kind": "suspension", "terminates": True, "days": 7, "notice_days": 30}, "days has no meaning"),
     ],
 )
-def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: dict[str, Any], fault: str) -> None:
+def test_a_measure_that_cannot_be_meant_is_refused_by_its_path(measure: JsonObject, fault: str) -> None:
     with pytest.raises(PolicyRefused) as error:
         policy_of(rule("x", measure, standing={"from": 1}))
     [text] = error.value.faults
@@ -248,7 +249,7 @@ def test_conditions_that_cannot_be_meant_are_refused_all_at_once() -> None:
         ),
     ],
 )
-def test_a_policy_that_is_laxer_for_who_is_worse_is_refused(rules: list[dict[str, Any]], fault: str) -> None:
+def test_a_policy_that_is_laxer_for_who_is_worse_is_refused(rules: list[JsonObject], fault: str) -> None:
     assert fault in refused(*rules)
 
 
@@ -285,7 +286,7 @@ COUNTED = {"categories": ["counterfeit"], "days": 365}
         ),
     ],
 )
-def test_a_worse_offence_that_ends_a_suspension_is_refused(rules: list[dict[str, Any]], fault: str) -> None:
+def test_a_worse_offence_that_ends_a_suspension_is_refused(rules: list[JsonObject], fault: str) -> None:
     assert fault in refused(*rules)
 
 
@@ -416,11 +417,11 @@ GROWING = {"kind": "value_cap", "value_minor": 333, "grows": [{"settled_minor": 
 FACTS = rule("facts", {"kind": "value_cap", "value_minor": 300}, standing={"from": 6})
 
 
-def season(first: str = "2026-11-01", last: str = "2026-11-12", ppm: int = 1_500_000, **parts: Any) -> dict[str, Any]:
+def season(first: str = "2026-11-01", last: str = "2026-11-12", ppm: int = 1_500_000, **parts: Any) -> JsonObject:
     return {"name": "sales", "from": first, "until": last, "times_ppm": ppm} | parts
 
 
-def policy_with(*seasons: dict[str, Any], value: int = 333) -> Policy:
+def policy_with(*seasons: JsonObject, value: int = 333) -> Policy:
     limit = rule("limit", GROWING | {"value_minor": value}, HOLD)
     parts = {"seasons": list(seasons)} if seasons else {}
     return parse_policy(data(standing=standing(), currency="EUR", rules=[limit, FACTS], **parts))
@@ -475,7 +476,7 @@ def test_a_season_is_in_a_difference_on_its_days_alone() -> None:
         ([season(tiers=["trusted"])], "seasons[sales].tiers is not a part of a policy"),
     ],
 )
-def test_a_season_that_does_not_hold_together_is_refused_by_name(seasons: list[dict[str, Any]], fault: str) -> None:
+def test_a_season_that_does_not_hold_together_is_refused_by_name(seasons: list[JsonObject], fault: str) -> None:
     with pytest.raises(PolicyRefused) as error:
         policy_with(*seasons)
     assert fault in str(error.value)

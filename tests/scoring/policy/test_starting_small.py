@@ -1,7 +1,6 @@
-from typing import Any
-
 import pytest
 
+from scoring.base.canonical import JsonObject
 from scoring.policy.checking import find_oddities
 from tests.helpers.policies import HOLD, policy_of, refused, rule
 
@@ -15,7 +14,7 @@ from tests.helpers.policies import HOLD, policy_of, refused, rule
         ([{"kind": "value_cap", "value_minor": 700, "grows": [{"settled_minor": 9, "value_minor": 800}]}], None),
     ],
 )
-def test_that_a_new_name_does_not_start_small_is_shown(caps: list[dict[str, Any]], shown: str | None) -> None:
+def test_that_a_new_name_does_not_start_small_is_shown(caps: list[JsonObject], shown: str | None) -> None:
     odd = find_oddities(policy_of(rule("all", HOLD, *caps)))
     expected = [] if shown is None else [f"a new name may sell {shown} a day, as much as the best: no value_cap grows"]
     assert [one.text for one in odd if one.kind == "newcomers"] == expected
@@ -31,7 +30,7 @@ def test_that_a_new_name_does_not_start_small_is_shown(caps: list[dict[str, Any]
         {"kind": "listing_cap", "listings": 0},
     ],
 )
-def test_no_model_suspends_by_a_cap_of_nothing(cap: dict[str, Any]) -> None:
+def test_no_model_suspends_by_a_cap_of_nothing(cap: JsonObject) -> None:
     for conditions in ({}, {"tiers": ["unrated", "probation"]}):
         fault = f"rules[stop].measures[{cap['kind']}] lets nobody sell, which suspends under another name"
         assert fault in refused(rule("stop", cap, **conditions))

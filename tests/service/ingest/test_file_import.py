@@ -2,10 +2,10 @@ import csv
 import gzip
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import Status
 from scoring.base.errors import ConfigurationWrong, InvalidInput
 from scoring.base.time import DAY
@@ -48,11 +48,11 @@ HEADER = "id,seller,time,harm"
 GOOD = ["v-1,s,2026-01-01,high", "v-2,t,2026-01-02,low"]
 
 
-def mapping(*files: dict[str, Any]) -> ForeignMapping:
+def mapping(*files: JsonObject) -> ForeignMapping:
     return compile_mapping({"marketplace": MARKET, "files": list(files)})
 
 
-def imported(ledger: Ledger, folder: Path, *files: dict[str, Any]) -> ImportReport:
+def imported(ledger: Ledger, folder: Path, *files: JsonObject) -> ImportReport:
     return import_files(ledger, mapping(*(files or (VIOLATIONS,))), folder, lambda step, done, total: None)
 
 

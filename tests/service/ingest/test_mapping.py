@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from scoring.base.canonical import JsonObject
 from scoring.base.enums import Action, Harm, IdentityLevel, Severity, Source
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY, parse_day, parse_time
@@ -14,7 +15,7 @@ from service.ingest.mapping.cells import RowRejected
 from service.ingest.mapping.rules import compile_mapping
 from tests.helpers.mapped_rows import EXPOSURE, IDENTITY, ROW, VIOLATION, entries, entry, mapping, rejection
 
-STATUS: dict[str, Any] = {
+STATUS: JsonObject = {
     "kind": "status",
     "entry_id": "d-{case}",
     "seller": "",
@@ -99,7 +100,7 @@ def test_a_default_stands_for_an_empty_cell() -> None:
     ],
 )
 def test_a_rule_applies_where_its_condition_holds(
-    condition: dict[str, Any], passing: list[str], failing: list[str]
+    condition: JsonObject, passing: list[str], failing: list[str]
 ) -> None:
     rule = IDENTITY | {"occur_time": "2026-01-01", "when": {"column": "c"} | condition}
     for text in passing:
@@ -178,7 +179,7 @@ def test_counting_begins_anew_with_every_pass() -> None:
         (EXPOSURE | {"units": "{act}"}, {"act": "1e999"}, "units: '1e999' is not a whole number"),
     ],
 )
-def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[str, str], message: str) -> None:
+def test_an_unreadable_row_is_rejected_by_field(rule: JsonObject, row: dict[str, str], message: str) -> None:
     assert rejection(rule, ROW | row).startswith(message)
 
 
@@ -219,7 +220,7 @@ def test_an_unreadable_row_is_rejected_by_field(rule: dict[str, Any], row: dict[
         ({"when": {"column": "a", "before": "2026-13-01"}}, "files[0].entries[0].when.before must be a time, a date"),
     ],
 )
-def test_a_wrong_rule_is_refused_by_its_place(change: dict[str, Any], message: str) -> None:
+def test_a_wrong_rule_is_refused_by_its_place(change: JsonObject, message: str) -> None:
     found = refusal(VIOLATION | change)
     assert found.startswith(message)
     assert found.count("entries[0].harm ") <= 1
@@ -253,7 +254,7 @@ def test_a_rule_must_name_what_its_kind_needs() -> None:
         ({"marketplace": "acme", "file": 1, "files": [{}]}, "file is not a part of a mapping; did you mean files"),
     ],
 )
-def test_a_mapping_without_its_frame_is_refused(data: dict[str, Any], message: str) -> None:
+def test_a_mapping_without_its_frame_is_refused(data: JsonObject, message: str) -> None:
     with pytest.raises(ConfigurationWrong, match=message):
         compile_mapping(data)
 

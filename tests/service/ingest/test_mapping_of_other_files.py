@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.time import DAY, format_time, parse_day, parse_time
 from scoring.entries.entry import Entry
@@ -13,7 +14,7 @@ from service.ingest.mapping.dates import Dates, add_days
 from service.ingest.mapping.rules import MappedFile, compile_mapping
 from tests.helpers.mapped_rows import EXPOSURE, IDENTITY, ROW, VIOLATION
 
-SAO_PAULO: dict[str, Any] = {"format": "%Y-%m-%d %H:%M:%S", "offset": "-03:00"}
+SAO_PAULO: JsonObject = {"format": "%Y-%m-%d %H:%M:%S", "offset": "-03:00"}
 
 
 def file_of(*rules: Mapping[str, Any], **stated: Any) -> MappedFile:
@@ -199,7 +200,7 @@ def test_columns_of_another_file_are_joined_by_a_key() -> None:
         ({"columns": ["a", "a"]}, "files[0].columns must name the columns of a file without a header, each once"),
     ],
 )
-def test_a_wrong_file_is_refused_by_its_place(stated: dict[str, Any], message: str) -> None:
+def test_a_wrong_file_is_refused_by_its_place(stated: JsonObject, message: str) -> None:
     assert refused(**stated).startswith(message)
 
 
@@ -219,7 +220,7 @@ def test_a_wrong_file_is_refused_by_its_place(stated: dict[str, Any], message: s
         ({"when": {"column": "a", "contains": 7}}, "files[0].entries[0].when.contains must be a text, not 7"),
     ],
 )
-def test_a_wrong_change_of_a_column_is_refused_by_its_place(change: dict[str, Any], message: str) -> None:
+def test_a_wrong_change_of_a_column_is_refused_by_its_place(change: JsonObject, message: str) -> None:
     with pytest.raises(ConfigurationWrong) as caught:
         file_of(VIOLATION | change)
     assert caught.value.message.startswith(message)

@@ -1,10 +1,9 @@
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import JsonObject, canonical_json
 from tests.helpers.evaluation_cases import case_of
 from training.evaluation.arrays import sigmoid, to_json_values
 from training.evaluation.figures import evaluate
@@ -12,12 +11,12 @@ from training.evaluation.probability import log_losses
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
+def found() -> JsonObject:
     return evaluate(case_of())
 
 
 @pytest.mark.long
-def test_an_evaluation_is_json_and_the_same_twice(found: dict[str, Any]) -> None:
+def test_an_evaluation_is_json_and_the_same_twice(found: JsonObject) -> None:
     assert canonical_json(found) == canonical_json(evaluate(case_of()))
     assert json.loads(canonical_json(found)) == found
     assert to_json_values({"a": float("nan"), "b": np.float64(1 / 3), "c": np.arange(2)}) == {
@@ -27,7 +26,7 @@ def test_an_evaluation_is_json_and_the_same_twice(found: dict[str, Any]) -> None
     }
 
 
-def test_every_table_of_the_report_is_there(found: dict[str, Any]) -> None:
+def test_every_table_of_the_report_is_there(found: JsonObject) -> None:
     models = ["lightgbm", "unconstrained", "logistic", "points_rule", "raw_count", "champion"]
     assert list(found["curves"]["roc"]) == list(found["curves"]["precision"]) == models
     models[5:5] = ["window_volume", "past_volume"]
@@ -42,7 +41,7 @@ def test_every_table_of_the_report_is_there(found: dict[str, Any]) -> None:
     assert without["migration"] is None
 
 
-def test_the_figures_are_those_of_the_truth(found: dict[str, Any]) -> None:
+def test_the_figures_are_those_of_the_truth(found: JsonObject) -> None:
     calibration = found["models"]["lightgbm"]["calibration"]
     for name, truth in (("slope", 1.0), ("intercept", 0.0)):
         assert calibration[name]["low"] < truth < calibration[name]["high"]
@@ -52,7 +51,7 @@ def test_the_figures_are_those_of_the_truth(found: dict[str, Any]) -> None:
     assert found["psi"]["score"]["value"] < 2 * found["psi"]["score"]["critical"]
 
 
-def test_figures_of_probabilities_are_means_over_rows(found: dict[str, Any]) -> None:
+def test_figures_of_probabilities_are_means_over_rows(found: JsonObject) -> None:
     case = case_of()
     for name in ("lightgbm", "champion"):
         z, figures = case.log_odds[name], found["models"][name]
@@ -61,7 +60,7 @@ def test_figures_of_probabilities_are_means_over_rows(found: dict[str, Any]) -> 
         assert figures["calibration"]["predicted"] == pytest.approx(sigmoid(z).mean())
 
 
-def test_what_a_row_will_sell_moves_no_ranking_figure(found: dict[str, Any]) -> None:
+def test_what_a_row_will_sell_moves_no_ranking_figure(found: JsonObject) -> None:
     case = case_of()
     own = np.random.default_rng(5).normal(0, 1, len(case.bad))
     moved = evaluate(case_of(log_odds={name: z + own for name, z in case.served.items()}, served=case.served))

@@ -2,6 +2,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from scoring.base.canonical import JsonObject
 from scoring.base.errors import ConfigurationWrong
 from scoring.base.parts import Part
 from tests.helpers.evaluation_cases import case_of, points_of
@@ -26,7 +27,7 @@ CHECKS = {
 }
 
 
-def gates_of(table: dict[str, Any]) -> Gates:
+def gates_of(table: JsonObject) -> Gates:
     part = Part(table, "gates", whole="a study")
     gates = read_gates(part)
     part.refuse_what_is_left()
@@ -35,25 +36,25 @@ def gates_of(table: dict[str, Any]) -> Gates:
     return gates
 
 
-def evaluate(case: EvaluationCase) -> dict[str, Any]:
+def evaluate(case: EvaluationCase) -> JsonObject:
     return figures_of(case) | {"checks": deepcopy(CHECKS), "today": today(0.05, 0.02)}
 
 
-def today(every: float, alike: float) -> dict[str, Any]:
+def today(every: float, alike: float) -> JsonObject:
     found = {name: {"value": v, "low": v - 0.05, "high": v + 0.05} for name, v in (("all", every), ("alike", alike))}
     return {"rows": 900, "psi": found}
 
 
-def judged(evaluation: dict[str, Any], measured: Measurements = MEASURED, gates: Gates | None = None) -> dict[str, Any]:
+def judged(evaluation: JsonObject, measured: Measurements = MEASURED, gates: Gates | None = None) -> JsonObject:
     found = judge(gates or Gates(), evaluation, measured)
     return {row["gate"]: row for row in found["gates"]} | {"passed": found["passed"]}
 
 
-def failing(evaluation: dict[str, Any], measured: Measurements = MEASURED, gates: Gates | None = None) -> list[str]:
+def failing(evaluation: JsonObject, measured: Measurements = MEASURED, gates: Gates | None = None) -> list[str]:
     return [gate for gate, row in judged(evaluation, measured, gates).items() if gate != "passed" and not row["ok"]]
 
 
-def shifted(case: EvaluationCase | None = None, **log_odds_by: Any) -> dict[str, Any]:
+def shifted(case: EvaluationCase | None = None, **log_odds_by: Any) -> JsonObject:
     case = case or case_of()
     changed = {name: change(case.log_odds[name], case) for name, change in log_odds_by.items()}
     log_odds = {**case.log_odds, **changed}

@@ -3,12 +3,11 @@ import math
 import tomllib
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from scoring.base.canonical import canonical_json
+from scoring.base.canonical import JsonObject, canonical_json
 from scoring.base.errors import ConfigurationWrong, GatesFailed
 from service.registry.gates import GateOverride, require_allowed
 from service.registry.gates import parse_gates as registered
@@ -19,7 +18,7 @@ from training.gates.table import ADVISORY, GATES, Gates, judge
 
 
 @pytest.fixture(scope="module")
-def good() -> dict[str, Any]:
+def good() -> JsonObject:
     return evaluate(case_of())
 
 
@@ -32,7 +31,7 @@ def good() -> dict[str, Any]:
     ],
 )
 def test_a_leak_stops_a_model_and_a_doubt_is_to_be_signed_off(
-    good: dict[str, Any], check: str, gate: str, signed: bool, passes: bool
+    good: JsonObject, check: str, gate: str, signed: bool, passes: bool
 ) -> None:
     evaluation = deepcopy(good)
     for row in (*evaluation["checks"]["data"], *evaluation["checks"]["leakage"]):
@@ -42,7 +41,7 @@ def test_a_leak_stops_a_model_and_a_doubt_is_to_be_signed_off(
     assert failing(good | {"checks": {}}) == ["leakage"]
 
 
-def test_a_model_that_knows_the_truth_passes_every_gate(good: dict[str, Any]) -> None:
+def test_a_model_that_knows_the_truth_passes_every_gate(good: JsonObject) -> None:
     found = judge(Gates(), good, MEASURED)
     assert [row["gate"] for row in found["gates"]] == [gate.name for gate in GATES]
     assert failing(good) == []
@@ -77,7 +76,7 @@ def test_only_certificate_and_parity_cannot_be_overridden() -> None:
     ],
 )
 def test_what_is_measured_badly_or_not_at_all_stops_the_model(
-    good: dict[str, Any], changed: dict[str, Any], gate: str, text: str
+    good: JsonObject, changed: JsonObject, gate: str, text: str
 ) -> None:
     found = judged(good, replace(MEASURED, **changed))
     assert [name for name, row in found.items() if name != "passed" and not row["ok"]] == [gate]
@@ -95,7 +94,7 @@ def test_a_model_worse_than_the_champion_is_stopped() -> None:
 
 
 @pytest.mark.long
-def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> None:
+def test_no_gate_goes_by_a_champion_of_another_label(good: JsonObject) -> None:
     other = deepcopy(good) | {"champion": {"digest": "ab", "other_label": ["window: 60 days, here 90 days"]}}
     found = judged(other)
     assert "logistic regression" in found["ranking"]["text"]
@@ -108,7 +107,7 @@ def test_no_gate_goes_by_a_champion_of_another_label(good: dict[str, Any]) -> No
     assert "the champion" in same["ranking"]["text"]
 
 
-def test_what_a_model_loses_is_the_estimate_of_the_judged_pairs(good: dict[str, Any]) -> None:
+def test_what_a_model_loses_is_the_estimate_of_the_judged_pairs(good: JsonObject) -> None:
     found, paired = judged(good)["ranking"], good["equal_volume"]["difference"]["lightgbm-champion"]
     assert found["number"] == pytest.approx(-paired["value"])
     assert f"Over {good['judged']['pairs']:,.0f} pairs at equal volume" in found["text"]
@@ -118,7 +117,7 @@ def test_what_a_model_loses_is_the_estimate_of_the_judged_pairs(good: dict[str, 
     assert "pairs of one day the AUC" in again["text"]
 
 
-def test_a_model_behind_at_equal_volume_fails_though_it_leads(good: dict[str, Any]) -> None:
+def test_a_model_behind_at_equal_volume_fails_though_it_leads(good: JsonObject) -> None:
     behind = {"value": -0.096, "low": -0.12, "high": -0.07}
     worse, other = deepcopy(good), deepcopy(good)
     worse["judged"]["difference"]["lightgbm-champion"] = behind
@@ -128,7 +127,7 @@ def test_a_model_behind_at_equal_volume_fails_though_it_leads(good: dict[str, An
 
 
 @pytest.mark.parametrize(("pairs", "bad"), [(999.0, 400), (90_000.0, 39)])
-def test_too_few_pairs_are_not_judged_but_signed(good: dict[str, Any], pairs: float, bad: int) -> None:
+def test_too_few_pairs_are_not_judged_but_signed(good: JsonObject, pairs: float, bad: int) -> None:
     few = deepcopy(good)
     few["judged"] |= {"pairs": pairs, "bad": bad}
     found = judged(few)
@@ -189,7 +188,7 @@ def test_without_a_number_a_gate_fails_or_a_person_signs() -> None:
     assert GateFinding(0.01, "", math.inf).verdict(0.03, 50) == GateVerdict(None, signed=True)
 
 
-def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:
+def test_one_group_alone_is_no_segment(good: JsonObject) -> None:
     wrong = deepcopy(good)
     wrong["segments"] = {"country": [{**good["segments"]["country"][0], "predicted": 0.9}]}
     assert judged(wrong)["segments"]["ok"]
@@ -198,7 +197,7 @@ def test_one_group_alone_is_no_segment(good: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("value", "passes"), [(0.49, False), (0.53, True)])
-def test_a_model_that_may_rank_by_chance_is_stopped_or_signed(good: dict[str, Any], value: float, passes: bool) -> None:
+def test_a_model_that_may_rank_by_chance_is_stopped_or_signed(good: JsonObject, value: float, passes: bool) -> None:
     chance = deepcopy(good)
     chance["judged"]["auc"]["lightgbm"] = {"value": value, "low": value - 0.04, "high": value + 0.04}
     found = judged(chance)
@@ -208,7 +207,7 @@ def test_a_model_that_may_rank_by_chance_is_stopped_or_signed(good: dict[str, An
     assert found["passed"] is passes
 
 
-def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
+def test_advisory_gates_never_stop_a_model(good: JsonObject) -> None:
     worse = deepcopy(good)
     worse["migration"]["within_one"] = 0.5
     worse["today"] = today(1.0, 1.0)
@@ -219,16 +218,14 @@ def test_advisory_gates_never_stop_a_model(good: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("every", "alike", "ok"), [(0.14, 0.14, True), (0.3, 0.1, True), (0.3, 0.16, False)])
-def test_psi_asks_for_a_proven_shift_at_equal_tenure(
-    good: dict[str, Any], every: float, alike: float, ok: bool
-) -> None:
+def test_psi_asks_for_a_proven_shift_at_equal_tenure(good: JsonObject, every: float, alike: float, ok: bool) -> None:
     found = judged(good | {"today": today(every, alike)})["psi"]
     assert (found["ok"], found["kind"]) == (ok, ADVISORY)
     assert ("train again when their outcomes are known" in found["text"]) is not ok
     assert judged(good)["psi"]["ok"]
 
 
-def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, Any]) -> None:
+def test_a_study_moves_limits_and_switches_advisory_gates_off(good: JsonObject) -> None:
     table = tomllib.loads("ranking = 0.005\nmigration = 0.01\npsi = false\nsegment_rows = 300")
     gates = gates_of(table)
     assert (gates.limits["ranking"], gates.segment_rows) == (0.005, 300)
@@ -256,6 +253,6 @@ def test_a_study_moves_limits_and_switches_advisory_gates_off(good: dict[str, An
         ({"log_loss": 0.01}, r"gates\.log_loss is not a part of a study"),
     ],
 )
-def test_a_wrong_table_names_the_field(table: dict[str, Any], text: str) -> None:
+def test_a_wrong_table_names_the_field(table: JsonObject, text: str) -> None:
     with pytest.raises(ConfigurationWrong, match=text):
         gates_of(table)
