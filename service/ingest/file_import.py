@@ -23,7 +23,7 @@ from scoring.entries.kinds.table import KIND_OF
 from scoring.entries.kinds.trade import ExposureStated
 from service.contract.entries import ListedEntry
 from service.files import replacing_privately
-from service.ingest.mapping.cells import Row, RowRejected
+from service.ingest.mapping.cells import NumberedRows, RowRejected
 from service.ingest.mapping.rules import ForeignMapping, MappedFile, ReportRejected
 from service.ingest.partial_append import AppendCounts, PartialAppend, format_field_error
 from service.ingest.row_matching import UnmatchedRow, add_matches
@@ -140,9 +140,7 @@ def import_entries(
     return run.report
 
 
-def import_rows(
-    ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, Iterable[tuple[int, Row]]]]
-) -> ImportReport:
+def import_rows(ledger: Ledger, marketplace: str, files: Iterable[tuple[MappedFile, NumberedRows]]) -> ImportReport:
     run = _ImportRun(ledger, marketplace, lambda *_: None)
     for file, rows in files:
         with run.collect_rejects(file.path):
@@ -184,7 +182,7 @@ class _ImportRun:
         yield
         self.report.rejects += [(name, *reject) for reject in sorted(self._rejects, key=itemgetter(0))]
 
-    def read_rows(self, path: Path, raw: BinaryIO, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
+    def read_rows(self, path: Path, raw: BinaryIO, header: Sequence[str] = ()) -> NumberedRows:
         def show(row: int, total: int) -> None:
             self._measure = lambda: (min(row, total - 1), total)
 
@@ -193,7 +191,7 @@ class _ImportRun:
         self._measure = _make_progress_measure(raw)
         return csv_rows(raw, path.name, self._reject, header)
 
-    def map_rows(self, file: MappedFile, rows: Iterable[tuple[int, Row]]) -> NumberedEntries:
+    def map_rows(self, file: MappedFile, rows: NumberedRows) -> NumberedEntries:
         if file.with_match_rules_only.rules:
             unmatched = self.report.unmatched
             rows = add_matches(self._ledger, self._marketplace, file, rows, self._reject, unmatched)
@@ -296,12 +294,12 @@ def require_files(mapping: ForeignMapping, data: Path) -> None:
         _require_columns(file, data / file.path)
 
 
-def read_mapped_rows(file: MappedFile, data: Path) -> Iterator[tuple[int, Row]]:
+def read_mapped_rows(file: MappedFile, data: Path) -> NumberedRows:
     """Yield (line, row), without malformed rows. Raises ConfigurationWrong for one of a joined file."""
     return _join_rows(file, data, _read_rows(data / file.path, lambda *_: None, file.columns))
 
 
-def _join_rows(file: MappedFile, data: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+def _join_rows(file: MappedFile, data: Path, rows: NumberedRows) -> NumberedRows:
     for join in file.joins:
         rows = join.joined(rows, join.index(_read_rows(data / join.path, _make_refuser(join.path))))
     return rows
@@ -314,7 +312,7 @@ def _make_refuser(name: str) -> Reject:
     return refuse
 
 
-def _read_rows(path: Path, refuse: Reject, header: Sequence[str] = ()) -> Iterator[tuple[int, Row]]:
+def _read_rows(path: Path, refuse: Reject, header: Sequence[str] = ()) -> NumberedRows:
     if path.suffix == ".parquet":
         yield from parquet_rows(path, refuse, lambda *_: None)
         return

@@ -1,8 +1,8 @@
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from scoring.base.frozen import frozen
-from service.ingest.mapping.cells import Row, RowRejected
+from service.ingest.mapping.cells import NumberedRows, Row, RowRejected
 from service.ingest.mapping.matching import SELLER, IdentityIndex, Match, NoMatch, match
 from service.ingest.mapping.rules import MappedFile
 from service.ingest.sources.tables import Reject
@@ -30,10 +30,10 @@ def add_matches(
     ledger: Ledger,
     marketplace: str,
     file: MappedFile,
-    rows: Iterable[tuple[int, Row]],
+    rows: NumberedRows,
     reject: Reject,
     unmatched: list[UnmatchedRow],
-) -> Iterator[tuple[int, Row]]:
+) -> NumberedRows:
     """Yield (line, row) with the match's columns, if any; list rows without a match in `unmatched`.
 
     A recorded match wins over identifiers; otherwise the row could later become another entry with the same id.

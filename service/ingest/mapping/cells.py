@@ -1,6 +1,6 @@
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from scoring.base.time import parse_time
 from service.ingest.mapping.dates import PLAIN, Dates, add_days, day_text
 
 Row = Mapping[str, str]
+NumberedRows = Iterable[tuple[int, Row]]
 Value = Callable[[Row], str]
 Test = Callable[[Row], bool]
 

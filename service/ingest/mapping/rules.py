@@ -8,7 +8,7 @@ that names the columns of a match, `{@seller}` or `{@verified}`, skips rows with
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -26,6 +26,7 @@ from scoring.entries.kinds.table import BY_COMMAND, KIND_BY_WORD, KINDS, Fact, K
 from scoring.entries.violation_types import TYPE_NUMBERS
 from service.ingest.mapping.cells import (
     CellReader,
+    NumberedRows,
     Row,
     RowRejected,
     Value,
@@ -80,16 +81,14 @@ class Join:
     key: str
     take: tuple[str, ...]
 
-    def index(self, rows: Iterable[tuple[int, Row]]) -> dict[str, tuple[str, ...]]:
+    def index(self, rows: NumberedRows) -> dict[str, tuple[str, ...]]:
         """Return the taken columns by key; the last row of a key counts."""
         try:
             return {cell(row, self.key).strip(): tuple(cell(row, name) for name in self.take) for _, row in rows}
         except RowRejected as error:
             raise ConfigurationWrong(f"{self.path}, which the mapping joins: {error}") from None
 
-    def joined(
-        self, rows: Iterable[tuple[int, Row]], index: Mapping[str, tuple[str, ...]]
-    ) -> Iterator[tuple[int, Row]]:
+    def joined(self, rows: NumberedRows, index: Mapping[str, tuple[str, ...]]) -> NumberedRows:
         """Yield (line, row) with the taken columns; the row's own columns win."""
         nothing = ("",) * len(self.take)
         for line, row in rows:
@@ -276,7 +275,7 @@ class MappedFile:
         joined_columns = {name for join in self.joins for name in join.take}
         return (frozenset(recorder) | {join.on for join in self.joins}) - joined_columns - {SELLER, VERIFIED}
 
-    def entries(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, "Entry | RowRejected"]]:
+    def entries(self, rows: NumberedRows) -> Iterator[tuple[int, "Entry | RowRejected"]]:
         """Yield (line, entry or RowRejected) of numbered rows; counted entries come last."""
         for rule in self.rules:
             rule.forget_counts()

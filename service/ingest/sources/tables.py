@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from service.ingest.mapping.cells import Row
+from service.ingest.mapping.cells import NumberedRows
 
 Reject = Callable[[int, str], None]
-Rows = Iterator[tuple[int, Row]]
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 RESERVED = "@"
 
@@ -67,7 +66,7 @@ def advise_commas(columns: Sequence[str]) -> str:
 _OPEN_QUOTE = "a quote is left open, or stands where none may: mend this line"
 
 
-def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> Rows:
+def csv_rows(raw: BinaryIO, file: str, reject: Reject, names: Sequence[str] = ()) -> NumberedRows:
     """Yield (line, row by column) of a CSV or CSV.gz file.
 
     `names` are its columns if it has no header. Malformed rows, or all the rest, go to `reject`.
@@ -102,7 +101,7 @@ def _describe_damage(error: Exception) -> str:
     return f"the file cannot be read beyond this line ({type(error).__name__}): mend it and run the command again"
 
 
-def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], None]) -> Rows:
+def parquet_rows(path: Path, reject: Reject, on_progress: Callable[[int, int], None]) -> NumberedRows:
     """Yield (number, row by column) of a Parquet file; the first row is 1.
 
     `on_progress` gets (row, rows). Dates and times are in RFC 3339 (UTC without a zone), null is empty. Unreadable
