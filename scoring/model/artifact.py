@@ -31,6 +31,7 @@ from scoring.model.promises import FREEABLE, free_direction, is_freed, state_pro
 from scoring.model.scale import Scale
 
 FORMAT = 2
+ArtifactParts = Mapping[str, bytes]
 MANIFEST = "manifest.json"
 MAX_STUDY = 128
 MAX_CONSTANT, MAX_BASE = 1e9, 100_000
@@ -61,7 +62,7 @@ class ModelParts:
 class Artifact:
     """A verified model from `load`; immutable, threads may share it."""
 
-    def __init__(self, manifest: JsonObject, parts: Mapping[str, bytes], digest: str) -> None:
+    def __init__(self, manifest: JsonObject, parts: ArtifactParts, digest: str) -> None:
         self.digest = digest
         self.manifest = manifest
         self.parts = dict(parts)
@@ -123,12 +124,12 @@ def pack(model: ModelParts) -> dict[str, bytes]:
     return {**parts, MANIFEST: canonical_json(manifest)}
 
 
-def load(parts: Mapping[str, bytes]) -> Artifact:
+def load(parts: ArtifactParts) -> Artifact:
     """Return an artifact, ready to score. Raises ArtifactRefused unless it verifies."""
     return open_verified(parts, verify(parts))
 
 
-def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
+def open_verified(parts: ArtifactParts, digest: str) -> Artifact:
     """Return an artifact, ready to score, whose parts `verify` has accepted with this digest.
 
     LightGBM computes the golden vectors; raise ArtifactRefused if a single bit differs.
@@ -141,7 +142,7 @@ def open_verified(parts: Mapping[str, bytes], digest: str) -> Artifact:
     return artifact
 
 
-def verify(parts: Mapping[str, bytes]) -> str:
+def verify(parts: ArtifactParts) -> str:
     """Verify everything that needs no LightGBM, which can crash on a damaged text; return the artifact's digest.
 
     Raise ArtifactRefused naming the part that does not match.
@@ -157,7 +158,7 @@ def verify(parts: Mapping[str, bytes]) -> str:
     return digest
 
 
-def verify_content(parts: Mapping[str, bytes]) -> str:
+def verify_content(parts: ArtifactParts) -> str:
     """Verify the format, and each part's SHA-256 by the manifest; return the artifact's digest.
 
     Raise ArtifactRefused for another format, or naming a missing or
@@ -180,7 +181,7 @@ def verify_content(parts: Mapping[str, bytes]) -> str:
     return sha256(parts[MANIFEST]).hexdigest()
 
 
-def verify_distinct(parts: Mapping[str, bytes]) -> None:
+def verify_distinct(parts: ArtifactParts) -> None:
     """Raise ArtifactRefused if all golden vectors have equal scores or points."""
     golden = parse_json(parts["golden.json"])
     if len(set(golden["raw_scores"])) < 2 or len(set(golden["points"])) < 2:
@@ -221,7 +222,7 @@ def _verify_constants(manifest: JsonObject) -> None:
         raise ArtifactRefused("the severity weights of the artifact must be whole, 1 to 63, and rise with severity")
 
 
-def _read_page(manifest: JsonObject, parts: Mapping[str, bytes]) -> Page:
+def _read_page(manifest: JsonObject, parts: ArtifactParts) -> Page:
     base, pairs = manifest["base"], {tuple(pair) for pair in manifest["pairs"]}
     if type(base) is not int or abs(base) > MAX_BASE:
         raise ArtifactRefused(f"base of the artifact must be a whole number of points, at most {MAX_BASE:,} either way")
@@ -242,7 +243,7 @@ def _is_valid_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and describe_line_error(value, MAX_STUDY) is None
 
 
-def _verify_certificate(page: Page, manifest: JsonObject, parts: Mapping[str, bytes]) -> None:
+def _verify_certificate(page: Page, manifest: JsonObject, parts: ArtifactParts) -> None:
     features = pinned_features(manifest)
     directions = {feature.key: feature.direction for feature in features}
     if len(directions) != len(manifest["features"]):
@@ -257,7 +258,7 @@ def _verify_decay(data: bytes) -> None:
         raise ArtifactRefused("the decay tables of the artifact are not this core's")
 
 
-def _verify_golden(page: Page, manifest: JsonObject, parts: Mapping[str, bytes]) -> None:
+def _verify_golden(page: Page, manifest: JsonObject, parts: ArtifactParts) -> None:
     golden = parse_json(parts["golden.json"])
     inputs = np.array(golden["inputs"], dtype=np.float64)
     width = len(manifest["features"])

@@ -25,6 +25,7 @@ from scoring.model.artifact import (
     MANIFEST,
     PARTS,
     Artifact,
+    ArtifactParts,
     open_verified,
     verify,
     verify_content,
@@ -151,7 +152,7 @@ class Registry:
 
     def publish(
         self,
-        parts: Mapping[str, bytes],
+        parts: ArtifactParts,
         *,
         actor: str,
         reason: str,
@@ -334,7 +335,7 @@ class Registry:
     def _require_promotable(self, digest: str) -> None:
         refuse_given_up(digest, self.load(digest).features)
 
-    def _read_verified(self, digest: str, verify_parts: Callable[[Mapping[str, bytes]], str]) -> dict[str, bytes]:
+    def _read_verified(self, digest: str, verify_parts: Callable[[ArtifactParts], str]) -> dict[str, bytes]:
         parts = self.read(digest)
         try:
             actual = verify_parts(parts)
@@ -376,7 +377,7 @@ class Registry:
         return ModelMove(CHAMPION, digest, actor, reason, format_time(now), figures)
 
 
-def _verify_whole(parts: Mapping[str, bytes]) -> str:
+def _verify_whole(parts: ArtifactParts) -> str:
     digest = verify(parts)
     verify_distinct(parts)
     return digest
