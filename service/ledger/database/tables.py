@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -10,8 +10,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Integer,
-    LargeBinary,
     Select,
     SmallInteger,
     Table,
@@ -40,6 +38,12 @@ from scoring.entries.entry import entry_from_content
 from scoring.features.facts import COUNTING_KINDS
 from scoring.features.findings import FINDING_KINDS
 from service.ledger.records import Act
+
+LongText = Annotated[str, Field(sa_type=Text)]
+Int64 = Annotated[int, Field(sa_type=BigInteger)]
+NullableText = Annotated[str | None, Field(sa_type=Text)]
+NullableInt16 = Annotated[int | None, Field(sa_type=SmallInteger)]
+NullableInt64 = Annotated[int | None, Field(sa_type=BigInteger)]
 
 
 class TableBase(SQLModel, registry=registry()):
@@ -79,31 +83,31 @@ class EntryRow(TableBase, table=True):
     __tablename__ = "entry"
 
     sequence: int = Field(sa_type=BigInteger, primary_key=True)
-    marketplace: str = Field(sa_type=Text)
-    seller: str = Field(sa_type=Text)
-    entry_id: str = Field(sa_type=Text)
+    marketplace: LongText
+    seller: LongText
+    entry_id: LongText
     kind: int = Field(sa_type=SmallInteger)
-    occur_time: int = Field(sa_type=BigInteger)
-    report_time: int = Field(sa_type=BigInteger)
-    record_time: int = Field(sa_type=BigInteger)
-    violation: str | None = Field(default=None, sa_type=Text)
-    incident: str | None = Field(default=None, sa_type=Text)
-    category: int | None = Field(default=None, sa_type=SmallInteger)
-    severity: int | None = Field(default=None, sa_type=SmallInteger)
-    status: int | None = Field(default=None, sa_type=SmallInteger)
-    exposure_day: int | None = Field(default=None, sa_type=Integer)
-    product_category: str | None = Field(default=None, sa_type=Text)
-    revision: int | None = Field(default=None, sa_type=Integer)
-    settled_orders: int | None = Field(default=None, sa_type=BigInteger)
-    service_failures: int | None = Field(default=None, sa_type=BigInteger)
-    identity_level: int | None = Field(default=None, sa_type=SmallInteger)
-    content: str = Field(sa_type=Text)
-    digest: bytes = Field(sa_type=LargeBinary)
-    notifier: str | None = Field(default=None, sa_type=Text)
-    target: str | None = Field(default=None, sa_type=Text)
-    units: int | None = Field(default=None, sa_type=BigInteger)
-    until_time: int | None = Field(default=None, sa_type=BigInteger)
-    principal: str | None = Field(default=None, sa_type=Text)
+    occur_time: Int64
+    report_time: Int64
+    record_time: Int64
+    violation: NullableText
+    incident: NullableText
+    category: NullableInt16
+    severity: NullableInt16
+    status: NullableInt16
+    exposure_day: int | None
+    product_category: NullableText
+    revision: int | None
+    settled_orders: NullableInt64
+    service_failures: NullableInt64
+    identity_level: NullableInt16
+    content: LongText
+    digest: bytes
+    notifier: NullableText
+    target: NullableText
+    units: NullableInt64
+    until_time: NullableInt64
+    principal: NullableText
 
 
 class SealRow(TableBase, table=True):
@@ -115,10 +119,10 @@ class SealRow(TableBase, table=True):
     __tablename__ = "seal"
 
     first_sequence: int = Field(sa_type=BigInteger, primary_key=True)
-    last_sequence: int = Field(sa_type=BigInteger)
-    root: bytes = Field(sa_type=LargeBinary)
-    chain: bytes = Field(sa_type=LargeBinary)
-    leaves: bytes = Field(sa_type=LargeBinary)
+    last_sequence: Int64
+    root: bytes
+    chain: bytes
+    leaves: bytes
 
 
 class SellerKeyRow(TableBase, table=True):
@@ -127,9 +131,9 @@ class SellerKeyRow(TableBase, table=True):
     __tablename__ = "seller_key"
 
     key_id: str = Field(sa_type=Text, primary_key=True)
-    marketplace: str = Field(sa_type=Text)
-    seller: str = Field(sa_type=Text)
-    key: bytes = Field(sa_type=LargeBinary)
+    marketplace: LongText
+    seller: LongText
+    key: bytes
 
 
 class SourcePositionRow(TableBase, table=True):
@@ -141,9 +145,9 @@ class SourcePositionRow(TableBase, table=True):
     __tablename__ = "source_position"
 
     source: str = Field(sa_type=Text, primary_key=True)
-    partition: int = Field(sa_type=Integer, primary_key=True)
+    partition: int = Field(primary_key=True)
     next_position: int = Field(sa_type=BigInteger, primary_key=True)
-    sequence: int = Field(sa_type=BigInteger)
+    sequence: Int64
 
 
 ENTRY: Table = TableBase.metadata.tables["entry"]
