@@ -48,6 +48,7 @@ class Pair:
 
 
 Cell = str | Chip | Range | Heat | Bar | Pair
+Row = list[Cell]
 
 
 @frozen
@@ -166,6 +167,7 @@ class Missing:
 
 
 Block = Table | Text | Bullets | Verdict | Plots | Missing | Markup
+Blocks = list[Block]
 
 
 @frozen

@@ -8,10 +8,10 @@ from jinja2 import TemplateError
 
 from scoring.base.frozen import frozen
 from training.report.environment import open_templates
-from training.report.parts import Block, Missing, PartAbsent, Reading, Section
+from training.report.parts import Blocks, Missing, PartAbsent, Reading, Section
 from training.report.sections import calibration, data, decision, features, people, ranking
 
-Build = Callable[[Reading], list[Block]]
+Build = Callable[[Reading], Blocks]
 
 
 @frozen
@@ -61,7 +61,7 @@ def build(reading: Reading) -> list[Section]:
     ]
 
 
-def _build_blocks(name: str, part: Build, reading: Reading) -> list[Block]:
+def _build_blocks(name: str, part: Build, reading: Reading) -> Blocks:
     try:
         return part(reading)
     except PartAbsent as absent:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from training.report.drawing import ScaledIntervals, axis, draw_dot, draw_whisker, short_percent
 from training.report.parts import (
     MODELS,
-    Block,
+    Blocks,
     Cell,
     Chip,
     Json,
@@ -18,6 +18,7 @@ from training.report.parts import (
     Plot,
     Plots,
     Reading,
+    Row,
     Table,
     count,
     listed,
@@ -30,7 +31,7 @@ from training.report.parts import (
 from training.report.sections.decision import describe_level
 
 
-def reliability(r: Reading) -> list[Block]:
+def reliability(r: Reading) -> Blocks:
     """Draw the observed rate against the predicted one, in up to ten groups, with intervals."""
     rows = r.evaluation["reliability"]
     values = [row[key] for row in rows for key in ("predicted", "observed", "low", "high")]
@@ -52,7 +53,7 @@ def reliability(r: Reading) -> list[Block]:
     return [Plots([Plot(title, caption, x, y, marks, keys)])]
 
 
-def models(r: Reading) -> list[Block]:
+def models(r: Reading) -> Blocks:
     """Tabulate slope, intercept, predicted and observed rate, log-loss and Brier score of each model with
     probabilities.
     """
@@ -60,7 +61,7 @@ def models(r: Reading) -> list[Block]:
         name: figures for name in MODELS if (figures := r.evaluation["models"].get(name)) and figures["calibration"]
     }
     scale = ScaledIntervals.of((figures["calibration"]["slope"] for figures in figures_by_model.values()), rule=1.0)
-    rows: list[list[Cell]] = []
+    rows: list[Row] = []
     for name, figures in figures_by_model.items():
         calibration = figures["calibration"]
         level = Pair(percent(calibration["predicted"]), f"observed {percent(calibration['observed'])}")
@@ -84,7 +85,7 @@ def _describe_slope(slope: Json) -> str:
     return f"Its predictions are too {fault} (slope {spoken(slope, 2)})"
 
 
-def grades(r: Reading) -> list[Block]:
+def grades(r: Reading) -> Blocks:
     """Tabulate each tier: predicted and observed rate, and the rate at the reference exposure."""
     rows = r.evaluation["grades"]
     rated = [row for row in rows if row["points_from"] is not None]
@@ -94,18 +95,18 @@ def grades(r: Reading) -> list[Block]:
     }
     scale = ScaledIntervals.of(row["at_reference"] for row in rated)
     total = sum(row["rows"] for row in rows)
-    cells: list[list[Cell]] = []
+    cells: list[Row] = []
     for row in rows:
         is_rated = row["points_from"] is not None
         points = f"{count(row['points_from'])} to {count(row['points_to'])}" if is_rated else "none"
-        sizes: list[Cell] = [Pair(count(row["rows"]), percent(row["rows"] / total)), count(row["bad"])]
-        served: list[Cell] = ["–", "–"]
+        sizes: Row = [Pair(count(row["rows"]), percent(row["rows"] / total)), count(row["bad"])]
+        served: Row = ["–", "–"]
         if is_rated:
             served = [
                 scale.draw(row["at_reference"], lambda rate: percent(rate["value"])),
                 APART[is_apart_from_next.get(row["tier"])],
             ]
-        rates: list[Cell] = [percent(row["predicted"]), percent(row["observed"]), _judge_grade(row)]
+        rates: Row = [percent(row["predicted"]), percent(row["observed"]), _judge_grade(row)]
         cells.append([str(row["tier"]), Num(points), *sizes, *rates, *served])
     off = [str(row["tier"]) for row in rows if _judge_grade(row) != AGREES]
     observed = [row["observed"] for row in rated]

@@ -2,15 +2,15 @@
 
 from datetime import date, timedelta
 
-from training.report.parts import Block, Cell, Chip, Json, Reading, Table, Text, count, listed, plural, significant
+from training.report.parts import Blocks, Chip, Json, Reading, Row, Table, Text, count, listed, plural, significant
 
 
-def windows(r: Reading) -> list[Block]:
+def windows(r: Reading) -> Blocks:
     """Tabulate when sellers were observed, and when the truth about them was read."""
     maturity, points = timedelta(r.lineage["definition"]["maturity_days"]), [*r.lineage["train"], *r.lineage["test"]]
     ends = [date.fromisoformat(point["window_end"]) for point in points]
     split = len(r.lineage["train"])
-    rows: list[list[Cell]] = [
+    rows: list[Row] = [
         [point["observe"], "train" if k < split else "test", str(end), str(end + maturity)]
         for k, (point, end) in enumerate(zip(points, ends, strict=True))
     ]
@@ -23,7 +23,7 @@ def windows(r: Reading) -> list[Block]:
     return [Table(title, caption, ("observed", "for", "window until", "truth read"), rows)]
 
 
-def exclusions(r: Reading) -> list[Block]:
+def exclusions(r: Reading) -> Blocks:
     """Tabulate how many rows were left out, by reason, with a sentence on the test's."""
     rows, test = r.lineage["exclusions"], r.evaluation["test"]
     total = sum(row["rows"] for row in rows)
@@ -43,12 +43,12 @@ def exclusions(r: Reading) -> list[Block]:
     return [table, Text(text)]
 
 
-def data_checks(r: Reading) -> list[Block]:
+def data_checks(r: Reading) -> Blocks:
     caption = "Look for anything not passed, and at the numbers next to it."
     return [_tabulate_checks(r.evaluation["checks"]["data"], "data check", caption)]
 
 
-def leakage_checks(r: Reading) -> list[Block]:
+def leakage_checks(r: Reading) -> Blocks:
     caption = (
         "Each check looks where a leak would show, such as at sellers without a record; the number must stay on the right"
         " side of its threshold."
@@ -59,7 +59,7 @@ def leakage_checks(r: Reading) -> list[Block]:
 def _tabulate_checks(rows: list[Json], what: str, caption: str) -> Table:
     failed = [str(row["check"]) for row in rows if not row["ok"]]
     title = f"Failed: {listed(failed)}" if failed else f"All {plural(len(rows), what)} passed"
-    cells: list[list[Cell]] = []
+    cells: list[Row] = []
     for row in rows:
         chip = Chip("good", "passed") if row["ok"] else Chip("bad", "failed")
         figures = [significant(row["number"]), significant(row.get("threshold"))]
@@ -67,7 +67,7 @@ def _tabulate_checks(rows: list[Json], what: str, caption: str) -> Table:
     return Table(title, caption, ("check", "result", "number", "threshold", "what it says"), cells)
 
 
-def looks(r: Reading) -> list[Block]:
+def looks(r: Reading) -> Blocks:
     rows = r.evaluation["looks"]
     if not rows:
         return [Text("The test window was never looked at before.")]

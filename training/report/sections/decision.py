@@ -3,13 +3,13 @@
 import shlex
 
 from training.report.parts import (
-    Block,
+    Blocks,
     Bullets,
-    Cell,
     Chip,
     Command,
     Json,
     Reading,
+    Row,
     Table,
     Verdict,
     count,
@@ -24,7 +24,7 @@ from training.report.parts import (
 TRAIN = "sellertrust train STUDY.toml"
 
 
-def verdict(r: Reading) -> list[Block]:
+def verdict(r: Reading) -> Blocks:
     """Return the decision of the gates, and the command to run next: rejected, to sign off, or passed."""
     unmet = [gate for gate in r.gates["gates"] if not gate["ok"]]
     failed = [gate for gate in unmet if gate["kind"] == "hard"]
@@ -42,7 +42,7 @@ def verdict(r: Reading) -> list[Block]:
     return [Verdict("good", "Passed: ready to be promoted", text, (), [_make_promote_command(r)])]
 
 
-def ten_lines(r: Reading) -> list[Block]:
+def ten_lines(r: Reading) -> Blocks:
     """Say what a manager asks for, each in one line."""
     evaluation, judged = r.evaluation, r.evaluation["judged"]
     auc, leaks = judged["auc"]["lightgbm"], evaluation["checks"]["leakage"]
@@ -106,7 +106,7 @@ def _make_promote_command(r: Reading, options: str = "", text: str = "") -> Comm
     return Command(text or "To promote it (servers follow within a second):", command)
 
 
-def gates(r: Reading) -> list[Block]:
+def gates(r: Reading) -> Blocks:
     rows = r.gates["gates"]
     title = f"{sum(bool(gate['ok']) for gate in rows)} of {plural(len(rows), 'gate')} met"
     caption = (
@@ -117,7 +117,7 @@ def gates(r: Reading) -> list[Block]:
     return [Table(title, caption, head, [_make_gate_row(gate) for gate in rows])]
 
 
-def _make_gate_row(gate: Json) -> list[Cell]:
+def _make_gate_row(gate: Json) -> Row:
     failed = Chip("bad", "failed") if gate["kind"] == "hard" else Chip("warn", "to sign")
     chip = Chip("good", "passed") if gate["ok"] else failed
     figures = [significant(gate["number"]), significant(gate["limit"])]

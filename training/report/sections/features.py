@@ -7,13 +7,13 @@ from scoring.features.table import FEATURES
 from training.report.drawing import ScaledIntervals, axis, draw_bar, draw_curve
 from training.report.parts import (
     Axis,
-    Block,
-    Cell,
+    Blocks,
     Chip,
     Json,
     Plot,
     Plots,
     Reading,
+    Row,
     Table,
     count,
     listed,
@@ -28,13 +28,13 @@ ARROWS = {1: "↑ more is better", -1: "↓ more is worse", 0: "↔ free"}
 OPEN_ROWS = 12
 
 
-def psi(r: Reading) -> list[Block]:
+def psi(r: Reading) -> Blocks:
     """Tabulate the drift of score and features, largest first."""
     score = {"feature": "score", **r.evaluation["psi"]["score"]}
     features = sorted(r.evaluation["psi"]["features"], key=lambda row: -row["value"])
     scale = ScaledIntervals([0.0, *(row[key] for row in (score, *features) for key in ("value", "critical"))])
 
-    def cells(row: Json) -> list[Cell]:
+    def cells(row: Json) -> Row:
         chip = Chip("warn", "moved") if row["value"] > row["critical"] else Chip("good", "steady")
         drawn = scale.cell(row["value"], 0.0, row["value"], number(row["value"]), row["critical"])
         return [str(row["feature"]), drawn, number(row["critical"]), chip]
@@ -49,17 +49,17 @@ def psi(r: Reading) -> list[Block]:
     )
     head = ("score or feature", "PSI", "critical", "result")
     open_features, folded_features = [score, *features[:OPEN_ROWS]], features[OPEN_ROWS:]
-    blocks: list[Block] = [Table(title, caption, head, [cells(row) for row in open_features])]
+    blocks: Blocks = [Table(title, caption, head, [cells(row) for row in open_features])]
     if folded_features:
         fold = f"Show the other {plural(len(folded_features), 'feature')}, each with a smaller PSI"
         blocks.append(Table("", "", head, [cells(row) for row in folded_features], fold))
     return blocks
 
 
-def list_directions(r: Reading) -> list[Block]:
+def list_directions(r: Reading) -> Blocks:
     """Tabulate the direction in which each feature provably moves the score."""
     directions = r.certificate["directions"]
-    rows: list[list[Cell]] = []
+    rows: list[Row] = []
     for key, direction in directions.items():
         known = FEATURES.get(key)
         meaning = (known.unit, known.definition) if known else ("attribute", "an attribute")
@@ -68,7 +68,7 @@ def list_directions(r: Reading) -> list[Block]:
     return [Table("", "", ("feature", "direction", "unit", "definition"), rows, fold)]
 
 
-def page(r: Reading) -> list[Block]:
+def page(r: Reading) -> Blocks:
     """Draw the model's page of points: the base, then a picture and the rows of each table, the most costly first."""
     points_page = r.evaluation["page"]
     tables = sorted(points_page["tables"], key=lambda table: min(table["points"]))
@@ -83,13 +83,11 @@ def page(r: Reading) -> list[Block]:
     return [Plots(drawn, title, caption), *(_tabulate_rows(table) for table in tables)]
 
 
-def importance(r: Reading) -> list[Block]:
+def importance(r: Reading) -> Blocks:
     """Tabulate each feature's share of the spread of points."""
     rows = r.evaluation["importance"]
     most = rows[0]["share"]
-    cells: list[list[Cell]] = [
-        [str(row["feature"]), draw_bar(row["share"], most, percent(row["share"]))] for row in rows
-    ]
+    cells: list[Row] = [[str(row["feature"]), draw_bar(row["share"], most, percent(row["share"]))] for row in rows]
     title = f"Most is decided by {listed([str(row['feature']) for row in rows], 3)}"
     caption = "Each feature's part of the spread of points over the test rows. It says nothing of causes."
     return [Table(title, caption, ("feature", "share of the spread"), cells)]
@@ -97,7 +95,7 @@ def importance(r: Reading) -> list[Block]:
 
 def _tabulate_rows(table: Json) -> Table:
     names, most = " and ".join(table["features"]), -min(table["points"])
-    rows: list[list[Cell]] = [
+    rows: list[Row] = [
         [row, draw_bar(-points, most, str(points))] for row, points in zip(table["rows"], table["points"], strict=True)
     ]
     return Table("", "", (names, "points"), rows, fold=f"{names}: {plural(len(rows), 'row')}")

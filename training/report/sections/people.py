@@ -2,12 +2,12 @@
 
 from training.report.drawing import ScaledIntervals
 from training.report.parts import (
-    Block,
-    Cell,
+    Blocks,
     Heat,
     Json,
     PartAbsent,
     Reading,
+    Row,
     Table,
     Text,
     count,
@@ -27,13 +27,13 @@ KINDS = {
 }
 
 
-def segments(r: Reading) -> list[Block]:
+def segments(r: Reading) -> Blocks:
     """Tabulate AUC and rates by segment; a sentence replaces a kind with fewer than two segments."""
     text = (
         "The upright mark beside an AUC is the unconstrained twin's, beside a share the prediction. Look for marks"
         " outside their intervals, and for groups with few bad sellers, where an interval says little."
     )
-    blocks: list[Block] = [Text(text)]
+    blocks: Blocks = [Text(text)]
     for kind, name in KINDS.items():
         rows = r.evaluation["segments"][kind]
         if len(rows) > 1:
@@ -44,7 +44,7 @@ def segments(r: Reading) -> list[Block]:
     return blocks
 
 
-def months(r: Reading) -> list[Block]:
+def months(r: Reading) -> Blocks:
     """Tabulate AUC and rates by month; a sentence for one month."""
     rows = [{"name": row["month"], **row} for row in r.evaluation["by_month"]]
     if len(rows) == 1:
@@ -57,7 +57,7 @@ def _tabulate_segments(name: str, rows: list[Json]) -> Table:
         value for row in rows for value in (*(row["auc"] or {}).values(), row.get("auc_unconstrained"))
     )
     rates = ScaledIntervals(row[key] for row in rows for key in ("low", "high", "predicted"))
-    cells: list[list[Cell]] = []
+    cells: list[Row] = []
     for row in rows:
         auc = scale.draw(row["auc"], spoken, row.get("auc_unconstrained"))
         rate = rates.cell(row["observed"], row["low"], row["high"], percent(row["observed"]), row["predicted"])
@@ -72,12 +72,12 @@ def _tabulate_segments(name: str, rows: list[Json]) -> Table:
     return Table(title, "", ("group", "rows", "bad", "AUC (95 %)", "observed bad (95 %)", "predicted"), cells)
 
 
-def migration(r: Reading) -> list[Block]:
+def migration(r: Reading) -> Blocks:
     """Tabulate how many sellers move between the champion's and the candidate's tiers; PartAbsent without a champion."""
     if (moves := r.evaluation["migration"]) is None:
         raise PartAbsent("there was no champion to compare with when this model was trained")
     tiers, matrix = [str(tier) for tier in moves["tiers"]], moves["matrix"]
-    rows: list[list[Cell]] = []
+    rows: list[Row] = []
     for place, (tier, row) in enumerate(zip(tiers, matrix, strict=True)):
         total = sum(row) or 1
         rows.append(
@@ -96,7 +96,7 @@ def migration(r: Reading) -> list[Block]:
         "Rows: the champion's tier; columns: the candidate's; shares are of the row, outlined cells stay."
         f" {count(up)} sellers rise and {count(down)} fall: look for weight far from the outline."
     )
-    blocks: list[Block] = [Table(title, caption, ("champion \\ candidate", *tiers), rows)]
+    blocks: Blocks = [Table(title, caption, ("champion \\ candidate", *tiers), rows)]
     if others := r.evaluation["champion"]["other_label"]:
         text = f"The champion learned another label than is asked here ({', '.join(map(str, others))})"
         blocks.append(Text(f"{text}: its figures show what would change, and no gate goes by them."))

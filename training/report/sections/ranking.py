@@ -4,8 +4,7 @@ from training.report.drawing import ScaledIntervals, axis, draw_curve, draw_leve
 from training.report.parts import (
     MODELS,
     Axis,
-    Block,
-    Cell,
+    Blocks,
     Json,
     LegendKey,
     Line,
@@ -14,6 +13,7 @@ from training.report.parts import (
     Plot,
     Plots,
     Reading,
+    Row,
     Table,
     listed,
     percent,
@@ -26,7 +26,7 @@ DRAWN = ("raw_count", "points_rule", "logistic", "unconstrained", "champion", "w
 """Models with a curve, the candidate last: it lies above the others."""
 
 
-def judged(r: Reading) -> list[Block]:
+def judged(r: Reading) -> Blocks:
     """Tabulate AUC and the candidate's lead on every model, over the pairs judged; PartAbsent without one."""
     figures = r.evaluation["judged"]
     if figures["auc"]["lightgbm"]["value"] is None:
@@ -43,7 +43,7 @@ def judged(r: Reading) -> list[Block]:
     return [_tabulate_models("Between sellers of like volume", "AUC at equal volume (95 %)", caption, figures)]
 
 
-def all_pairs(r: Reading) -> list[Block]:
+def all_pairs(r: Reading) -> Blocks:
     """Tabulate AUC and the candidate's lead on every model, over all pairs."""
     caption = (
         "All on the same out-of-time rows, as served, at the reference exposure. Volume alone, in the window or before it,"
@@ -57,7 +57,7 @@ def _tabulate_models(where: str, figure: str, caption: str, figures: Json) -> Ta
     auc = {name: figures["auc"][name] for name in MODELS if name in figures["auc"]}
     leads = {name: difference for name in auc if (difference := figures["difference"].get(f"lightgbm-{name}"))}
     scale, lead_scale = ScaledIntervals.of(auc.values()), ScaledIntervals.of(leads.values(), rule=0.0)
-    rows: list[list[Cell]] = []
+    rows: list[Row] = []
     for name, interval in auc.items():
         lead = lead_scale.draw(leads.get(name), lambda difference: spoken(difference, 3, signed))
         rows.append([MODELS[name], scale.draw(interval, spoken), lead])
@@ -69,7 +69,7 @@ def _tabulate_models(where: str, figure: str, caption: str, figures: Json) -> Ta
     return Table(title, caption, ("model", figure, "candidate less it (95 %)"), rows)
 
 
-def curves(r: Reading) -> list[Block]:
+def curves(r: Reading) -> Blocks:
     """Draw each model's ROC and precision."""
     return [Plots([_draw_roc(r), _draw_precision(r)])]
 
