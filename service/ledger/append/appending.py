@@ -131,15 +131,15 @@ def append_batch(
     repeated_ids = [
         item.entry.entry_id for item in batch if item.kind in _KINDS_WITH_CONSEQUENCES and item.entry.entry_id in stored
     ]
-    sequence, last_time = last_entry(reader.connection)
-    now = time_at_end(present.clock, last_time)
-    if last_time > now:
+    last = last_entry(reader.connection)
+    now = time_at_end(present.clock, last.record_time)
+    if last.record_time > now:
         _refuse_future(batch, stored, now)
     refuse_own_reports(reader, unrecorded)
-    new_batch = Batch.load_known(reader, unrecorded, sequence + 1, last_time, present)
+    new_batch = Batch(reader, last, present, unrecorded)
     results = _add_unless_stored(reader, batch, stored, new_batch)
     new_entries = new_batch.derivation.new_entries
-    sequence += new_batch.insert(reader)
+    sequence = last.sequence + new_batch.insert()
     if affected := find_affected_by_links(reader, new_entries):
         sequence += follow_links(reader, affected, present)
     unfinished = new_batch.known.unfinished

@@ -1,11 +1,11 @@
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 from scoring.base.errors import invalid
 from scoring.entries.derivation import Derivation, NewEntry
 from scoring.entries.entry import PreparedEntry
 from service.call_context import LOCAL_CALLER, current_call
-from service.ledger.append.known import KnownContext, load_known
+from service.ledger.append.known import load_known
+from service.ledger.clock.ledger_clock import LastEntry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.database import insert_entries
@@ -27,31 +27,27 @@ def insert_sealed(reader: RowReader, rows: Sequence[Row], texts: Mapping[int, st
 
 
 class Batch:
-    """Unrecorded entries, inserted together from the sequence `first` on.
+    """Unrecorded entries, inserted together after the entry `last`.
 
-    Record times are the present, but later than `last_time` (microseconds). If that ran ahead, times that are not
-    stated are still the present.
+    Record times are the present, but later than the last entry's. If that ran ahead, times that are not stated are
+    still the present.
     """
 
-    def __init__(self, marketplace: str, known: KnownContext, first: int, last_time: int, present: Present) -> None:
-        self.known = known
-        self._marketplace = marketplace
-        self._first = first
-        self._record_time = present.record_time(last_time)
-        self._default_time = present.default_time(self._record_time)
+    def __init__(
+        self, reader: RowReader, last: LastEntry, present: Present, unrecorded: Sequence[PreparedEntry] = ()
+    ) -> None:
+        with read_mended_times(reader.connection, present.mendings):
+            self.known = load_known(reader, unrecorded)
+        self.record_time = present.record_time(last.record_time)
+        self._reader = reader
+        self._first = last.sequence + 1
+        self._default_time = present.default_time(self.record_time)
         call = current_call()
         self._principal = call.caller or None
-        self.derivation = Derivation(known, self._default_time, self._record_time)
+        times = self._default_time, self.record_time
+        self.derivation = Derivation(self.known, *times)
         if call.caller != LOCAL_CALLER:
-            self.derivation = Derivation(known, self._default_time, self._record_time, call.caller, call.is_same_person)
-
-    @classmethod
-    def load_known(
-        cls, reader: RowReader, unrecorded: Sequence[PreparedEntry], first: int, last_time: int, present: Present
-    ) -> Self:
-        with read_mended_times(reader.connection, present.mendings):
-            known = load_known(reader, unrecorded)
-        return cls(reader.marketplace, known, first, last_time, present)
+            self.derivation = Derivation(self.known, *times, call.caller, call.is_same_person)
 
     def add(self, item: PreparedEntry, index: int) -> AppendedEntry:
         """Add an entry and those derived from it, which `insert` writes.
@@ -64,21 +60,21 @@ class Batch:
         if index and len(self.derivation.new_entries) > MAX_ROWS:
             text = f"over {MAX_ROWS:,} entries follow from the batch up to this one; append fewer at once"
             raise invalid(("entries", index), text)
-        return AppendedEntry(item.entry.entry_id, sequence, self._record_time, False, new.is_pending)
+        return AppendedEntry(item.entry.entry_id, sequence, self.record_time, False, new.is_pending)
 
-    def insert(self, reader: RowReader) -> int:
+    def insert(self) -> int:
         """Insert all entries; return their number."""
         new_entries = self.derivation.new_entries
         if new_entries:
             texts = {index: new.item.sealed for index, new in enumerate(new_entries) if new.item.sealed}
-            insert_sealed(reader, self.rows(), texts)
+            insert_sealed(self._reader, self.rows(), texts)
         return len(new_entries)
 
     def rows(self) -> list[Row]:
         return [self._row(new, sequence) for sequence, new in enumerate(self.derivation.new_entries, self._first)]
 
     def _row(self, new: NewEntry, sequence: int) -> Row:
-        row = row_of(new.item, sequence, self._marketplace, new.seller, self._record_time, self._default_time)
+        row = row_of(new.item, sequence, self._reader.marketplace, new.seller, self.record_time, self._default_time)
         if new.incident is not None:
             row[PLACE["incident"]] = new.incident
         if new.status is not None:

@@ -14,7 +14,6 @@ from scoring.entries.kinds.conduct import ProductViolationReported
 from service.ledger.append.batch import Batch
 from service.ledger.append.known import (
     CHANGES,
-    KnownContext,
     load_decisions,
     load_derived_violations,
     load_listings,
@@ -72,15 +71,14 @@ def find_unfinished_among(reader: RowReader, entry_ids: Iterable[str]) -> list[U
 
 def derive_next(connection: Connection, unfinished: UnfinishedEntry, present: Present) -> None:
     """Append an entry's consequences for the next `known.CHUNK` sellers, and record the progress; the caller commits."""
-    sequence, last_time = last_entry(connection)
-    reader = RowReader(connection, unfinished.marketplace)
-    batch = Batch(unfinished.marketplace, KnownContext(), sequence + 1, last_time, present)
+    last, reader = last_entry(connection), RowReader(connection, unfinished.marketplace)
+    batch = Batch(reader, last, present)
     with read_mended_times(connection, present.mendings):
         [entry] = reader.rows(NAMED, [unfinished.entry_id])
         derive = _derive_violations if entry.kind == Kind.PRODUCT_VIOLATION else _repeat_decisions
         last_derived = derive(reader, batch, unfinished.after, entry)
-    sequence += batch.insert(reader)
-    record_position(connection, progress_position(unfinished.marketplace, unfinished.entry_id, last_derived), sequence)
+    position = progress_position(unfinished.marketplace, unfinished.entry_id, last_derived)
+    record_position(connection, position, last.sequence + batch.insert())
 
 
 def _derive_violations(reader: RowReader, batch: Batch, after: int, entry: Any) -> int:

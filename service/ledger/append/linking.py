@@ -21,7 +21,6 @@ from scoring.network.links import count_decided
 from scoring.network.terms import LinkTerm, find_terms
 from service.ledger.append.acts import ActWriter, NewAct
 from service.ledger.append.batch import Batch
-from service.ledger.append.known import KnownContext
 from service.ledger.clock.ledger_clock import LedgerClock, last_entry
 from service.ledger.clock.mending import read_mended_times
 from service.ledger.clock.server_clock import Present
@@ -74,13 +73,12 @@ class _CaseStatement(NamedTuple):
 
 def void_links(reader: RowReader, erasure: Entry, present: Present) -> None:
     """Void the links of a seller before its erasure is appended, so that no sealed text follows the erasure."""
-    sequence, last_time = last_entry(reader.connection)
-    batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
+    batch = Batch(reader, last_entry(reader.connection), present)
     voids = batch.derivation.new_entries
     for row in reader.rows(LINKS_OF_SELLERS, [erasure.seller]):
         fact = EntryCorrected(row.entry_id, CorrectionKind.VOID, MECHANISM, "the seller was erased")
         voids.append(NewEntry(prepare_trusted(derive_entry(erasure, row.entry_id, fact)), erasure.seller))
-    batch.insert(reader)
+    batch.insert()
     if affected := find_affected_by_links(reader, voids):
         follow_links(reader, affected, present)
 
@@ -102,12 +100,11 @@ def _suspends(new: NewEntry) -> bool:
 
 def follow_links(reader: RowReader, affected: Collection[str], present: Present) -> int:
     """Append changes of cases around the affected sellers; return their number."""
-    sequence, last_time = last_entry(reader.connection)
-    batch = Batch(reader.marketplace, KnownContext(), sequence + 1, last_time, present)
+    batch = Batch(reader, last_entry(reader.connection), present)
     with read_mended_times(reader.connection, present.mendings):
-        for entry in _list_case_changes(reader, affected, present.record_time(last_time)):
+        for entry in _list_case_changes(reader, affected, batch.record_time):
             batch.derivation.new_entries.append(NewEntry(prepare_trusted(entry), entry.seller))
-    return batch.insert(reader)
+    return batch.insert()
 
 
 def _list_case_changes(reader: RowReader, affected: Collection[str], time: int) -> Iterator[Entry]:

@@ -9,7 +9,7 @@ from scoring.entries.kinds.table import KIND_OF
 from scoring.features.facts import COUNTING_KINDS
 from service.ledger.append.appending import find_taken_revision, is_recorded, refuse_service_fields
 from service.ledger.append.batch import Batch
-from service.ledger.clock.ledger_clock import LedgerClock
+from service.ledger.clock.ledger_clock import LastEntry, LedgerClock
 from service.ledger.clock.server_clock import Present
 from service.ledger.database.rows import PLACE
 from service.ledger.database.tables import RowReader
@@ -44,7 +44,7 @@ def suppose(clock: LedgerClock, marketplace: str, seller: str, entries: Sequence
                 raise EntryContentDiffers(text, {"entry_id": entry.entry_id}, ("entries", index, "entry_id"))
         if (revision_error := find_taken_revision(reader, items)) is not None:
             raise revision_error
-        batch = Batch.load_known(reader, items, cut.sequence + 1, 0, present)
+        batch = Batch(reader, LastEntry(cut.sequence, 0), present, items)
         for index, item in enumerate(items):
             if batch.add(item, index).pending and isinstance(item.entry.fact, StatusChanged):
                 violation, path = item.entry.fact.violation, ("entries", index, "status", "violation")
