@@ -10,7 +10,6 @@ from scoring.base.errors import (
     SellertrustError,
     invalid,
 )
-from scoring.base.frozen import frozen
 from scoring.base.money import format_amount
 from scoring.base.parts import parse_toml
 from scoring.base.time import format_day
@@ -21,25 +20,13 @@ from scoring.loss_certificate.independent.world import NotProven
 from scoring.loss_certificate.states import build_states
 from scoring.policy.policy import MAX_TRADE_DAYS, Policy
 from service.call_context import current_call
+from service.ledger.append.policy_moves import LossCheck
 from service.policy.policy_file import read_policy_data
 
 MAX_ASSUMPTIONS_BYTES = 20_000
 
 RAISED = "most_loss"
 """Accepts that one run may cost more than under the served policy."""
-
-
-@frozen
-class LossCheck:
-    certificate: str = ""
-    """Empty without assumptions."""
-    assumptions: str = ""
-    accepted: tuple[tuple[str, int], ...] = ()
-    """(failed verdict, the most that one name can get in minor units); a raised limit likewise, as RAISED."""
-    sequence: tuple[tuple[str, int], ...] = ()
-    """(verdict, the most that one name gets in a run that began under earlier policies)."""
-    owed_until: int = 0
-    """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
 
 
 NO_CHECK = LossCheck()
@@ -92,11 +79,11 @@ def check_loss(
         raise _loss_not_accepted(refused, sums, assumed.currency, last_day if older else None)
     sequence = certificate["sequence"]["most_minor"] if older else {}
     return LossCheck(
-        certificate["digest"],
-        digest_assumptions(assumed.data),
-        tuple(sorted(bounded.items())),
-        tuple(sequence.items()),
-        last_day,
+        certificate=certificate["digest"],
+        assumptions=digest_assumptions(assumed.data),
+        accepted=tuple(sorted(bounded.items())),
+        sequence=tuple(sequence.items()),
+        owed_until=last_day,
     )
 
 
@@ -130,7 +117,7 @@ def state_sequence(
         sums = add_up_sequence(read_policy(), assumed, older)["most_minor"] if older else {}
     except SellertrustError:
         return NO_CHECK
-    return LossCheck("", digest_assumptions(assumed.data), sequence=tuple(sums.items()), owed_until=last_day)
+    return LossCheck(assumptions=digest_assumptions(assumed.data), sequence=tuple(sums.items()), owed_until=last_day)
 
 
 def _count_run_days(assumed: Assumptions) -> int:

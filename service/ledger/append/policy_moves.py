@@ -37,21 +37,26 @@ class PolicyAction(IntEnum):
     ROLLED_BACK = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossCheck:
+    certificate: str = ""
+    """Empty without assumptions."""
+    assumptions: str = ""
+    accepted: tuple[tuple[str, int], ...] = ()
+    """(failed verdict, the most that one name can get in minor units); a raised limit likewise."""
+    sequence: tuple[tuple[str, int], ...] = ()
+    """(verdict, the most that one name gets in a run that began under earlier policies)."""
+    owed_until: int = 0
+    """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
+
+
 @frozen
-class _Move:
+class _Move(LossCheck):
     action: PolicyAction
     digest: str
     actor: str
     reason: str
     proposal: str = ""
-    certificate: str = ""
-    assumptions: str = ""
-    accepted: tuple[tuple[str, int], ...] = ()
-    """(failed verdict, the loss in minor units)."""
-    sequence: tuple[tuple[str, int], ...] = ()
-    """(verdict, the most in minor units for one name in a run that began under earlier policies)."""
-    owed_until: int = 0
-    """The UTC day, since 1970-01-01, when the last such run has ended; 0 without one."""
     immediate: str = ""
     """`law` or `danger`; empty for a move with notice."""
 
