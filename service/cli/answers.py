@@ -178,7 +178,7 @@ def statements(
     """
     from service.contract.dsa_records import MAX_BATCH
 
-    batches = [parse_json(file.read_text()) for file in folder.glob("records-*.json")]
+    batches = [parse_json(file.read_bytes()) for file in folder.glob("records-*.json")]
     written = {record["puid"] for batch in batches for record in batch["statements"]}
     records: list[Mapping[str, Any]] = []
     count = 0
@@ -192,15 +192,16 @@ def statements(
                 text.unlink(missing_ok=True)
                 html.unlink(missing_ok=True)
             else:
-                text.write_text(statement.text)
-                html.write_text(statement.html)
+                text.write_text(statement.text, encoding="utf-8")
+                html.write_text(statement.html, encoding="utf-8")
                 count += 1
             record = parse_json(statement.record or "{}")
             if record and record["puid"] not in written:
                 records.append(record)
     for number, begin in enumerate(range(0, len(records), MAX_BATCH), len(batches) + 1):
         batch = {"statements": records[begin : begin + MAX_BATCH]}
-        (folder / f"records-{number:05}.json").write_text(json.dumps(batch, ensure_ascii=False, indent=1) + "\n")
+        content = json.dumps(batch, ensure_ascii=False, indent=1) + "\n"
+        (folder / f"records-{number:05}.json").write_text(content, encoding="utf-8")
     write(f"{count:,} letters and {len(records):,} new records in {folder}\n")
 
 
@@ -226,7 +227,7 @@ def _list_sellers(connection: Client, market: str) -> Iterable[str]:
 
 def _read_answers(file: Path) -> list[TrustScore | EvaluateMeasuresResponse]:
     try:
-        content = parse_json(file.read_text())
+        content = parse_json(file.read_bytes())
     except ValueError as error:
         raise invalid("FILE", f"is no answer in the contract's JSON: {error}") from None
     if content == []:

@@ -13,7 +13,7 @@ DEFAULT_LANGUAGE = "en"
 @cache
 def read_catalogue() -> dict[str, dict[str, Any]]:
     """Return the sentences of answers by language, such as `en`."""
-    return tomllib.loads(files(__package__).joinpath("texts.toml").read_text())
+    return tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))
 
 
 class Texts:

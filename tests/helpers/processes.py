@@ -11,6 +11,8 @@ from service.cli.lazy import COMMANDS, list_functions
 
 PLACES = [place for name in COMMANDS for place in list_functions(name).values()]
 MODULES = {f"service.cli.{place.partition(':')[0]}" for place in PLACES}
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""A locale whose files are not in UTF-8."""
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 
 _CONTEXT = multiprocessing.get_context("forkserver")

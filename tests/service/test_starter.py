@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from sellertrust.v1.trust_score_service_pb2 import GetTrustScoreRequest
 from service.registry.registry import Registry
 from service.registry.starter import STARTER_DIGEST, publish_starter
 from tests.helpers.models import publish
+from tests.helpers.processes import ASCII
 from tests.helpers.servers import MARKET, exposure, identity, violation
 from tests.helpers.shells import serving, shell_of
 
@@ -60,6 +64,14 @@ def test_local_servers_know_nothing_of_each_other() -> None:
 def test_a_few_lines_give_a_first_score(capsys: pytest.CaptureFixture[str]) -> None:
     exec(FIRST_SCORE)
     assert capsys.readouterr().out == "starter\n"
+
+
+def test_sentences_are_read_under_any_locale() -> None:
+    told = 'trust.explain_trust_score("shop", "lamps", audience=2, language="zh").audience_answer.sentences[0]'
+    environment = {**os.environ, **ASCII, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", f"{FIRST_SCORE}    print(ascii({told}))"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "\\u" in done.stdout
 
 
 def test_an_empty_registry_begins_with_the_starter_model(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ def core_digest() -> str:
     sources = [*Path(inspect.getfile(scoring)).parent.rglob("*.py")]
     sources += [Path(inspect.getfile(module)) for module in (facts, scorer)]
     sources.append(Path(inspect.getfile(scorer)).with_name("extract.py"))  # not imported: servers need no polars
-    digests = {digest_code(source.read_text()) for source in sources}
+    digests = {digest_code(source.read_bytes()) for source in sources}
     return sha256("".join(sorted(digests)).encode()).hexdigest()
 
 
-def digest_code(source: str) -> str:
+def digest_code(source: str | bytes) -> str:
     """Return the SHA-256, in hex, of a module's syntax tree.
 
     Comments, docstrings, and the places of imported own modules are left out.
@@ -59,5 +59,5 @@ def contract_digest() -> str:
     """Return the SHA-256, in hex, of the contract's TrustScore and the code that fills it."""
     file = trust_score_service_pb2.DESCRIPTOR
     parts = [file.serialized_pb, *(other.serialized_pb for other in file.dependencies)]
-    code = digest_code(Path(inspect.getfile(scores)).read_text())
+    code = digest_code(Path(inspect.getfile(scores)).read_bytes())
     return sha256(b"".join([*parts, code.encode()])).hexdigest()

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sellertrust.v1 import trust_score_service_pb2 as score_pb
 from tests.helpers.audiences import SAID, SELLER, STAFF, reported
 from tests.helpers.dsa_records import list_broken
 from tests.helpers.policies import GRADED, TIERS
+from tests.helpers.processes import ASCII, run_from_nothing
 from tests.helpers.refusals import refusal, refused_fields
 from tests.helpers.servers import MARKET, Running, days_ago, exposure, identity, running_server, violation
 from tests.helpers.shells import shell_of
@@ -439,6 +441,18 @@ def test_the_command_writes_letters_and_batches_once(running: Running, tmp_path:
     again, _ = shell("statements", str(folder), "s1", "s2", "-m", MARKET)
     assert "and 0 new records" in again
     assert [*folder.glob("records-*.json")] == [batch]
+
+
+@pytest.mark.long
+def test_letters_are_in_utf_8_under_any_locale(running: Running, tmp_path: Path) -> None:
+    shell = replace(shell_of(tmp_path / "data", target=running.address), run=run_from_nothing)
+    shell.environment.update(ASCII)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    shell("statements", str(folder), "s1", "--language", "zh", "-m", MARKET)
+    written = [file.read_text(encoding="utf-8") for file in folder.glob("s1~*.zh.*")]
+    assert written
+    assert all("\u60a8" in text for text in written)
 
 
 def test_a_letter_says_which_of_two_caps_counts(running: Running) -> None:
