@@ -66,19 +66,31 @@ class InvalidInput(SellertrustError):
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.first_violations))
 
 
-class SellerNotFound(SellertrustError):
+class NotFound(SellertrustError):
+    pass
+
+
+class StateForbids(SellertrustError):
+    """The ledger or the registry forbids it as it is now."""
+
+
+class Unavailable(SellertrustError):
+    """A retry may succeed."""
+
+
+class SellerNotFound(NotFound):
     reason = "SELLER_NOT_FOUND"
 
 
-class ViolationNotFound(SellertrustError):
+class ViolationNotFound(NotFound):
     reason = "VIOLATION_NOT_FOUND"
 
 
-class EntryNotFound(SellertrustError):
+class EntryNotFound(NotFound):
     reason = "ENTRY_NOT_FOUND"
 
 
-class NotifierNotFound(SellertrustError):
+class NotifierNotFound(NotFound):
     reason = "NOTIFIER_NOT_FOUND"
 
 
@@ -105,39 +117,37 @@ class FlowRevisionTaken(ExposureRevisionTaken):
     reason = "FLOW_REVISION_TAKEN"
 
 
-class MeasureNotFound(SellertrustError):
+class MeasureNotFound(NotFound):
     reason = "MEASURE_NOT_FOUND"
 
 
-class CaseNotFound(SellertrustError):
+class CaseNotFound(NotFound):
     reason = "CASE_NOT_FOUND"
 
 
-class BalanceForbids(SellertrustError):
+class BalanceForbids(StateForbids):
     """A deposit or an open claim is less than the amount, or has another currency."""
 
     reason = "BALANCE_FORBIDS"
 
 
-class ContestForbids(SellertrustError):
+class ContestForbids(StateForbids):
     """A measure is contested too late; or a complaint is decided twice, or by a person who decided before."""
 
     reason = "CONTEST_FORBIDS"
 
 
-class LifecycleForbids(SellertrustError):
+class LifecycleForbids(StateForbids):
     reason = "LIFECYCLE_FORBIDS"
 
 
-class SelectionChanged(SellertrustError):
+class SelectionChanged(StateForbids):
     """A bulk decision would decide other violations than its dry run showed."""
 
     reason = "SELECTION_CHANGED"
 
 
-class LedgerUnavailable(SellertrustError):
-    """A retry may succeed."""
-
+class LedgerUnavailable(Unavailable):
     reason = "LEDGER_UNAVAILABLE"
 
 
@@ -145,7 +155,7 @@ class ClockInDoubt(LedgerUnavailable):
     """Nothing was appended."""
 
 
-class OccurTimeAhead(SellertrustError):
+class OccurTimeAhead(Unavailable):
     """A retry after `seconds` succeeds."""
 
     reason = "OCCUR_TIME_AHEAD"
@@ -155,7 +165,7 @@ class OccurTimeAhead(SellertrustError):
         self.seconds = seconds
 
 
-class SequenceNotReached(SellertrustError):
+class SequenceNotReached(StateForbids):
     reason = "SEQUENCE_NOT_REACHED"
 
 
@@ -169,33 +179,29 @@ class PermissionDenied(SellertrustError):
     reason = "CALLER_NOT_GRANTED"
 
 
-class AuditUnavailable(SellertrustError):
-    """A retry may succeed."""
-
+class AuditUnavailable(Unavailable):
     reason = "AUDIT_UNAVAILABLE"
 
 
-class ApprovalRequired(SellertrustError):
+class ApprovalRequired(StateForbids):
     reason = "APPROVAL_REQUIRED"
 
 
-class ProposalNotFound(SellertrustError):
+class ProposalNotFound(NotFound):
     reason = "PROPOSAL_NOT_FOUND"
 
 
-class ProposalClosed(SellertrustError):
+class ProposalClosed(StateForbids):
     """It expired, was withdrawn, or its basis changed."""
 
     reason = "PROPOSAL_CLOSED"
 
 
-class TooStale(SellertrustError):
-    """A retry may succeed."""
-
+class TooStale(Unavailable):
     reason = "TOO_STALE"
 
 
-class ServerBusy(SellertrustError):
+class ServerBusy(Unavailable):
     """A retry soon may succeed."""
 
     reason = "SERVER_BUSY"
@@ -211,7 +217,7 @@ class TooManyCalls(SellertrustError):
         self.seconds = seconds
 
 
-class ServerStopping(SellertrustError):
+class ServerStopping(Unavailable):
     reason = "SERVER_STOPPING"
 
 
@@ -231,7 +237,7 @@ class ProcessEnded(SellertrustError):
     """A retry with fewer processes may succeed."""
 
 
-class EntryKindUnknown(SellertrustError):
+class EntryKindUnknown(StateForbids):
     """A kind of a later release, on which no answer may rest."""
 
     reason = "ENTRY_KIND_UNKNOWN"
@@ -245,25 +251,25 @@ class BackupRefused(SellertrustError):
     """A backup is damaged, fails verification, is of a newer release, or has no place to be restored to."""
 
 
-class ArtifactRefused(SellertrustError):
+class ArtifactRefused(StateForbids):
     reason = "MODEL_REFUSED"
 
 
-class ModelNotFound(SellertrustError):
+class ModelNotFound(NotFound):
     reason = "MODEL_NOT_FOUND"
 
 
-class ErasureRefused(SellertrustError):
+class ErasureRefused(StateForbids):
     """The database role may not delete sellers' keys."""
 
     reason = "ERASURE_REFUSED"
 
 
-class GatesFailed(SellertrustError):
+class GatesFailed(StateForbids):
     reason = "GATES_FAILED"
 
 
-class PromiseGivenUp(SellertrustError):
+class PromiseGivenUp(StateForbids):
     """The model gives up a promise that every champion keeps, so it is never promoted."""
 
     reason = "PROMISE_GIVEN_UP"
@@ -287,19 +293,19 @@ class CertificateRefused(SellertrustError):
     """A loss certificate, or its assumptions, are altered, incomplete, of another policy, or not proven."""
 
 
-class PolicyNotFound(SellertrustError):
+class PolicyNotFound(NotFound):
     """A policy of this digest, or any before the present one, was never served."""
 
     reason = "POLICY_NOT_FOUND"
 
 
-class PolicyMoved(SellertrustError):
+class PolicyMoved(StateForbids):
     """The served policy differs from the policy that a commit or a rollback was to replace."""
 
     reason = "POLICY_MOVED"
 
 
-class LossNotAccepted(SellertrustError):
+class LossNotAccepted(StateForbids):
     """A verdict of the loss certificate fails, and no person accepted the sum."""
 
     reason = "LOSS_NOT_ACCEPTED"

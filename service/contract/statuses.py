@@ -14,56 +14,20 @@ from scoring.base.errors import InvalidInput, SellertrustError
 from sellertrust.v1 import errors_pb2
 
 DOMAIN = "sellertrust"
-_ERRORS_BY_CODE: dict[int, tuple[type[SellertrustError], ...]] = {
-    code_pb2.INVALID_ARGUMENT: (errors.InvalidInput,),
-    code_pb2.NOT_FOUND: (
-        errors.SellerNotFound,
-        errors.ViolationNotFound,
-        errors.EntryNotFound,
-        errors.NotifierNotFound,
-        errors.MeasureNotFound,
-        errors.CaseNotFound,
-        errors.ProposalNotFound,
-        errors.ModelNotFound,
-        errors.PolicyNotFound,
-    ),
-    code_pb2.ALREADY_EXISTS: (
-        errors.EntryContentDiffers,
-        errors.ExposureRevisionTaken,
-        errors.FlowRevisionTaken,
-    ),
-    code_pb2.FAILED_PRECONDITION: (
-        errors.BalanceForbids,
-        errors.ContestForbids,
-        errors.LifecycleForbids,
-        errors.SelectionChanged,
-        errors.SequenceNotReached,
-        errors.ApprovalRequired,
-        errors.ProposalClosed,
-        errors.GatesFailed,
-        errors.PromiseGivenUp,
-        errors.ArtifactRefused,
-        errors.PolicyMoved,
-        errors.ErasureRefused,
-        errors.LossNotAccepted,
-        errors.EntryKindUnknown,
-    ),
-    code_pb2.UNAUTHENTICATED: (errors.Unauthenticated,),
-    code_pb2.PERMISSION_DENIED: (errors.PermissionDenied,),
-    code_pb2.RESOURCE_EXHAUSTED: (errors.TooManyCalls,),
-    code_pb2.UNAVAILABLE: (
-        errors.LedgerUnavailable,
-        errors.ClockInDoubt,
-        errors.OccurTimeAhead,
-        errors.AuditUnavailable,
-        errors.TooStale,
-        errors.ServerBusy,
-        errors.ServerStopping,
-    ),
-    code_pb2.DEADLINE_EXCEEDED: (errors.DeadlinePassed,),
-    code_pb2.CANCELLED: (errors.CallerGone,),
+CODES: dict[type[SellertrustError], int] = {
+    errors.InvalidInput: code_pb2.INVALID_ARGUMENT,
+    errors.NotFound: code_pb2.NOT_FOUND,
+    errors.EntryContentDiffers: code_pb2.ALREADY_EXISTS,
+    errors.ExposureRevisionTaken: code_pb2.ALREADY_EXISTS,
+    errors.StateForbids: code_pb2.FAILED_PRECONDITION,
+    errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
+    errors.PermissionDenied: code_pb2.PERMISSION_DENIED,
+    errors.TooManyCalls: code_pb2.RESOURCE_EXHAUSTED,
+    errors.Unavailable: code_pb2.UNAVAILABLE,
+    errors.DeadlinePassed: code_pb2.DEADLINE_EXCEEDED,
+    errors.CallerGone: code_pb2.CANCELLED,
 }
-CODES = {kind: code for code, kinds in _ERRORS_BY_CODE.items() for kind in kinds}
+"""The nearest class of an error decides."""
 RETRY_AFTER_SECONDS = 1
 MAX_DETAIL_BYTES = 4_000
 """Details are trailing metadata; many clients take 8 kB in all, including base64 and message."""
