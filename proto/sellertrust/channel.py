@@ -9,7 +9,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from typing import Any, Self
 import grpc
 
 from sellertrust.machine import file_state, is_this_machine
+from sellertrust.waiting import in_thread
 
 _LOG = logging.getLogger("sellertrust.client")
 
@@ -106,15 +107,7 @@ class CallerFiles:
 
 
 def _read_in_time(read: Callable[[], str]) -> str:
-    token: Future[str] = Future()
-
-    def set_token() -> None:
-        try:
-            token.set_result(read())
-        except BaseException as error:  # noqa: BLE001 (the caller's thread raises it)
-            token.set_exception(error)
-
-    threading.Thread(target=set_token, name="sellertrust-token", daemon=True).start()
+    token = in_thread(read)
     wait([token], FIRST_TOKEN_SECONDS)
     if not token.done():
         raise TimeoutError(f"token gave no token within {FIRST_TOKEN_SECONDS:g} s")

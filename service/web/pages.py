@@ -1,6 +1,5 @@
 """The pages of the badge server. No scripts."""
 
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 from service.demo_cast import CAST
 from service.web.drawing import WIDTHS, BadgeLook, draw_badge
-from service.web.frame.rendering import templates
+from service.web.frame.rendering import read_texts, templates
 from service.web.languages import day_in
 from service.web.words import Wording
 
@@ -17,7 +16,7 @@ STYLESHEET = (_FOLDER / "badge.css").read_bytes()
 BADGE_SCRIPT = (_FOLDER / "badge.js").read_bytes()
 ICON = draw_badge("star", "", BadgeLook(form="mark")).encode()
 
-_TEXTS = tomllib.loads((_FOLDER / "texts.toml").read_text(encoding="utf-8"))
+_TEXTS = read_texts(_FOLDER, "texts.toml")
 GOODS = _TEXTS["goods"]
 """By seller id: words, and `drawing` with SVG elements of 320 x 240."""
 

@@ -1,5 +1,4 @@
 import secrets
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,10 @@ from sellertrust.errors import SellertrustCallError
 from sellertrust.v1.entry_pb2 import VIOLATION_STATUS_APPEALED
 from sellertrust.v1.proposal_service_pb2 import Proposal
 from sellertrust.v1.review_service_pb2 import DecideViolationsRequest
+from service.web.frame.rendering import read_texts
 from service.web.frame.visits import Problem, Visit
 
-WORDS = tomllib.loads((Path(__file__).parent / "desk.toml").read_text(encoding="utf-8"))
+WORDS = read_texts(Path(__file__).parent, "desk.toml")
 
 
 def call_or_propose(visit: Visit, **requests: Any) -> Any:

@@ -1,4 +1,5 @@
 import re
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -35,6 +36,10 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Of every page. `same-origin` keeps the header Origin of our own forms."""
+
+
+def read_texts(folder: Path, name: str) -> dict[str, Any]:
+    return tomllib.loads((folder / name).read_text(encoding="utf-8"))
 
 
 def render(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any) -> Response:

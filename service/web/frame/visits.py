@@ -5,7 +5,6 @@ import hmac
 import re
 import secrets
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,7 @@ from scoring.base.errors import SellertrustError
 from sellertrust.client import Client
 from sellertrust.errors import SellertrustCallError
 from sellertrust.machine import is_loopback_host
-from service.web.frame.rendering import FOLDER, HEADERS, moment, render
+from service.web.frame.rendering import FOLDER, HEADERS, moment, read_texts, render
 from service.web.recent import Recent
 
 MAX_FORM_BYTES = 256 << 10
@@ -35,7 +34,7 @@ MAX_KEPT_PAGES = 200
 MAX_SESSIONS = 10_000
 KEPT_MARK = "<!-- kept -->"
 T = TypeVar("T")
-_PROBLEMS = tomllib.loads((FOLDER / "problems.toml").read_text(encoding="utf-8"))
+_PROBLEMS = read_texts(FOLDER, "problems.toml")
 WAITING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 

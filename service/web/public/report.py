@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from functools import partial
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sellertrust.v1 import review_service_pb2 as review_pb
-from service.web.frame.rendering import STYLESHEET, templates, time_of, word
+from service.web.frame.rendering import STYLESHEET, read_texts, templates, time_of, word
 from service.web.languages import day_in
 
-TEXTS = tomllib.loads((Path(__file__).parent / "report.toml").read_text(encoding="utf-8"))
+TEXTS = read_texts(Path(__file__).parent, "report.toml")
 COLUMNS = (
     *("period", "simulated", "part", "figure", "unit", "as", "as_of_time", "dimension", "name"),
     *("state", "count", "value", "low", "high"),

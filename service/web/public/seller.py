@@ -1,7 +1,6 @@
 import hashlib
 import re
 import secrets
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -32,13 +31,13 @@ from sellertrust.v1.entry_pb2 import (
 from sellertrust.v1.trust_score_service_pb2 import AUDIENCE_SELLER, ExplainTrustScoreResponse
 from service.web.frame.charts import PointsSample, draw_curve
 from service.web.frame.clients import TokenClients
-from service.web.frame.rendering import HEADERS, redirect, render
+from service.web.frame.rendering import HEADERS, read_texts, redirect, render
 from service.web.frame.visits import Problem, Sessions, SignInNeeded, Site, Visit, Visitor, cookie, is_for_this_machine
 from service.web.languages import day_in, language_of
 from service.web.public.evidence import MAX_BYTES, EvidenceFolder
 from service.web.recent import Recent
 
-TEXTS = tomllib.loads((Path(__file__).parent / "seller.toml").read_text(encoding="utf-8"))
+TEXTS = read_texts(Path(__file__).parent, "seller.toml")
 COOKIE = "seller"
 SESSION_SECONDS = 3_600.0
 """As long as a token lives."""
