@@ -1,6 +1,7 @@
 """The gRPC server: listen, report health, and stop without losing a call."""
 
 import os
+import socket
 import stat
 import tempfile
 import time
@@ -23,7 +24,6 @@ from service.api.approvals import Approvals
 from service.api.calls import Calls
 from service.api.gate import CallGate
 from service.api.health import Health
-from service.api.listening import probe_listening_error
 from service.api.reads import Reads
 from service.api.servicers.answer import AnswerServicer
 from service.api.servicers.audit import AuditServicer
@@ -293,7 +293,7 @@ class Server:
                 files = TlsFiles(folder, self.log)
                 port = self._grpc.add_secure_port(address, files.credentials())
         except RuntimeError:
-            raise probe_listening_error(address, "SELLERTRUST_ADDRESS") from None
+            raise _probe_listening_error(address, "SELLERTRUST_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{port}"
 
     def _listen_on_socket(self, path: Path) -> None:
@@ -337,5 +337,21 @@ class Server:
         try:
             self._metrics = MetricsPort(host, port, self._registry)
         except OSError:
-            raise probe_listening_error(address, "SELLERTRUST_METRICS_ADDRESS") from None
+            raise _probe_listening_error(address, "SELLERTRUST_METRICS_ADDRESS") from None
         return f"{address.rpartition(':')[0]}:{self._metrics.port}"
+
+
+def _probe_listening_error(address: str, variable: str) -> ConfigurationWrong:
+    """Return why HOST:PORT cannot be opened, by opening it again. `variable`: the setting of the address."""
+    host, port = host_and_port(address)
+    reason = "another process was listening there"
+    try:
+        family, kind, protocol, _, address_info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address_info)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    return ConfigurationWrong(
+        f"cannot listen on {address}: {reason}; stop what listens there, or set {variable} to another address"
+        " (port 0: any free one)"
+    )
