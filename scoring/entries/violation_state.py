@@ -129,9 +129,9 @@ class ViolationState:
         )
 
     def select_applicable(self, waiting: Iterable[TimedDecision]) -> list[TimedDecision]:
-        """Return the decisions that still apply, in order, of those recorded before the violation's report.
+        """Return, of all decisions that name this violation and wait, those that now apply, in order.
 
-        One earlier than the last valid is never applied.
+        They were recorded before its report. One that is earlier than the last valid decision is never applied.
         """
         of_seller = [decision for decision in waiting if decision.seller == self.seller]
         last = max(

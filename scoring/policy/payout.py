@@ -241,7 +241,7 @@ def _refuse_impossible_amounts(order: Order, day: int, currency: str) -> None:
 def _refuse_excess_draw(order: Order, terms: Terms, day: int, limits: PayoutLimits) -> None:
     """Raise InvalidInput if more was drawn than was held on the day of the last draw.
 
-    Payments on other young orders by an earlier day are unknown: all of a young order may have waited.
+    For an earlier day, payments on other young orders are unknown. Then all of a young order may have been held.
     """
     drawn_day = day if order.drawn_day is None else order.drawn_day
     others_paid = order.others_paid_minor if drawn_day == day else None

@@ -149,7 +149,10 @@ def visible_sellers(
 def is_granted_any(
     principals: Sequence[Principal], grants: GrantList, rights: frozenset[Right] = frozenset(Right)
 ) -> bool:
-    """Return whether each principal has one of the rights anywhere; False without principals."""
+    """Return whether each principal has one of the rights anywhere; False without principals.
+
+    It authorises no call: it tells those whom nothing would let in from those who asked for too much.
+    """
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
     )

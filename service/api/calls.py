@@ -201,6 +201,7 @@ class Calls:
         return cast(Message, request)
 
     def _note_rival_calls(self, call: Call, request: Any) -> None:
+        """Note whether another marketplace called lately: only then do marketplaces share the computing threads."""
         names = (getattr(request, field, "") for field in ("parent", "seller", "name"))
         call.marketplace = find_marketplace(next(filter(None, names), ""))
         if not is_id(call.marketplace):

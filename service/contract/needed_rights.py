@@ -92,7 +92,7 @@ def _find_place(scope: Scope, request: Any) -> tuple[str, str | None]:
 def split_seller_name(request: Any) -> tuple[str, str]:
     """Return the ids of marketplace and seller in a request's `seller`; ("", "") if it names none.
 
-    Their characters are not checked yet.
+    The gate's short way, before `list_needed_rights`: their characters are not checked yet.
     """
     parts = request.seller.split("/", 4)
     if len(parts) != 4 or parts[0] != "marketplaces" or parts[2] != "sellers" or len(parts[1]) > MAX_ID:

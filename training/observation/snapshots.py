@@ -192,7 +192,7 @@ def known_at(table: LedgerTable, study: Study, point: Observation) -> KnownFacts
 
 
 def features_of(facts: KnownFacts, table: LedgerTable, study: Study, point: Observation, cases: Ints) -> Floats:
-    """Return the model input of `cases`, shape (n, features), with the actual context."""
+    """Return the model input of `cases`, shape (n, features); the context columns are as they were, not at a reference."""
     attributes: list[Mapping[str, str]] | None = None
     if any(isinstance(feature, AttributeFeature) for feature in study.features):
         empty: Mapping[str, str] = {}
