@@ -88,7 +88,7 @@ def compare_models(case: EvaluationCase) -> JsonObject:
 
 
 def _compare_aucs(case: EvaluationCase, *, at_equal_volume: bool) -> JsonObject:
-    """`at_equal_volume`: between sellers of equal orders, as `EvaluationCase.compare` says."""
+    """Return AUCs and differences. `at_equal_volume`: among sellers of equal orders, as in `EvaluationCase.compare`."""
     aucs, differences = case.compare(case.scores(), at_equal_volume=at_equal_volume)
     return {
         "pairs": aucs[CANDIDATE].pairs,
