@@ -5,12 +5,16 @@ Training, an extra, is imported when it is needed.
 
 import os
 import sys
+from io import TextIOWrapper
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # `connecting` replaces its lines about handshakes
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in `training`, and before LightGBM is loaded
 
 
 def main() -> None:
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # files are UTF-8 in any locale, too
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
     try:
         from service.cli.app import run
     except KeyboardInterrupt:

@@ -114,7 +114,7 @@ def _list_verdicts(certificate: dict[str, Any], assumed: Assumptions, limits: di
 
 
 def _list_limits(assumed: Assumptions, limits: Sensitivity) -> Iterator[str]:
-    """Yield a line per assumption: up to which value one verdict holds. None: it fails at every value; 0: it always holds."""
+    """Yield a line per assumption: up to which value one verdict holds. None: at no value; 0: at any cost."""
     for name, limit_name, field, text in _LIMITS:
         limit, value = getattr(limits, limit_name), getattr(assumed, field)
         assumed_value = f"assumed: {format_value(field, value, assumed.currency)}"

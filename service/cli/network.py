@@ -36,9 +36,12 @@ def digest_command(
     word = parse_option("KIND", LinkKind, kind).word
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     key, market = load_or_make_key(settings.data_dir / KEY_FILE), marketplace or settings.marketplace
-    for line in sys.stdin:
-        if plain := "".join(unicodedata.normalize("NFKC", line).casefold().replace("-", "").split()):
-            write(hmac.new(key, "\x1f".join((market, word, plain)).encode(), sha256).hexdigest() + "\n")
+    try:
+        for line in sys.stdin:
+            if plain := "".join(unicodedata.normalize("NFKC", line).casefold().replace("-", "").split()):
+                write(hmac.new(key, "\x1f".join((market, word, plain)).encode(), sha256).hexdigest() + "\n")
+    except UnicodeError:
+        raise invalid("stdin", "must be text in UTF-8") from None
 
 
 def show_command(

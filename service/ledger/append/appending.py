@@ -10,6 +10,7 @@ from scoring.base.errors import (
     FieldViolation,
     FlowRevisionTaken,
     InvalidInput,
+    SellertrustError,
     invalid,
 )
 from scoring.entries.entry import Entry, PreparedEntry, prepare
@@ -162,7 +163,12 @@ def _add_unless_stored(
         entry_id = item.entry.entry_id
         earlier = stored.get(entry_id)
         if earlier is None:
-            results.append(new_batch.add(item, index))
+            try:
+                results.append(new_batch.add(item, index))
+            except SellertrustError:
+                if differing:
+                    break  # it may follow from the entry that was left out, which is told
+                raise
             stored[entry_id] = _StoredEntry(results[-1], item.digest)
         elif earlier.digest == item.digest or index in resealed:
             results.append(earlier.appended._replace(already_present=True, erased=resealed.get(index, False)))

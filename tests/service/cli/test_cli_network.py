@@ -1,12 +1,13 @@
 """Identifiers become keyed digests on the operator's machine, before anything is sent."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.builders import MARKET, link
-from tests.helpers.processes import run_from_nothing
+from tests.helpers.processes import COMMAND, run_from_nothing
 from tests.helpers.servers import running_server
 from tests.helpers.shells import Shell, shell_of
 
@@ -27,6 +28,23 @@ def test_a_digest_is_keyed_by_kind_and_marketplace(tmp_path: Path) -> None:
     ]
     assert len({first, *others}) == 4
     assert "shoe" in shell_of(tmp_path).error(2, "network", "digest", "shoe", stdin="1")
+
+
+@pytest.mark.long
+def test_a_digest_is_of_utf8_in_any_locale(tmp_path: Path) -> None:
+    environment = shell_of(tmp_path).environment
+    done = [
+        subprocess.run(
+            [*COMMAND, "network", "digest", "owner"],
+            input=text,
+            env=environment | {"PYTHONIOENCODING": locale},
+            capture_output=True,
+            check=False,
+        )
+        for locale, text in (("utf-8", "café".encode()), ("latin-1", "café".encode()), ("utf-8", b"caf\xe9"))
+    ]
+    assert done[0].stdout == done[1].stdout != b""
+    assert (done[2].returncode, b"must be text in UTF-8" in done[2].stderr) == (2, True)
 
 
 @pytest.mark.long

@@ -72,6 +72,13 @@ def test_other_content_under_an_id_of_the_same_batch_is_refused(ledger: Ledger) 
     assert ledger.last() == (0, 0)
 
 
+def test_a_batchs_first_fault_is_told(ledger: Ledger) -> None:
+    ledger.append(MARKET, [violation("v1", "t")])
+    with pytest.raises(EntryContentDiffers, match=r"entries\[1\]\.entry_id"):
+        ledger.append(MARKET, [identity("x", "s"), identity("x", "t"), status("v1", Action.OVERTURN, "d", seller="t")])
+    assert ids(ledger) == ["v1"]
+
+
 def test_the_same_id_in_another_marketplace_is_another_entry(ledger: Ledger) -> None:
     ledger.append(MARKET, [violation("v1", harm=Harm.HIGH)])
     [done] = ledger.append("other", [violation("v1", harm=Harm.LOW)])

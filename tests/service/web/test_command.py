@@ -1,6 +1,7 @@
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ def test_without_a_server_it_serves_badges_of_nothing(tmp_path: Path) -> None:
         (2, ("--desk", "127.0.0.1:0", "--evidence", "nowhere"), "--evidence: there is no folder nowhere"),
         (2, ("--desk", "127.0.0.1:0", "--evidence", "what://x"), "--evidence: what://x cannot be used"),
         (2, ("--address", "8080"), "--address: must be host:port"),
-        (6, ("--address", "192.0.2.1:80"), "cannot listen on 192.0.2.1:80"),
+        (6, ("--address", "192.0.2.1:80"), "of this machine by --address"),
         (2, ("--address", "127.0.0.1:0", "--metrics-address", "nowhere"), "--metrics-address: nowhere cannot be used"),
     ],
 )
@@ -101,6 +102,13 @@ def test_an_option_that_cannot_be_used_is_named(
     tmp_path: Path, code: int, options: tuple[str, ...], problem: str
 ) -> None:
     assert problem in bare_shell(tmp_path).error(code, "badge", "serve", *options)
+
+
+def test_a_taken_address_names_its_option(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        desk = f"127.0.0.1:{taken.getsockname()[1]}"
+        error = bare_shell(tmp_path).error(6, "badge", "serve", "--address", "127.0.0.1:0", "--desk", desk)
+    assert "of this machine by --desk" in error
 
 
 @pytest.mark.long
