@@ -94,7 +94,8 @@ def run(say: Say, part: str = "million", base: int = 0, sellers: int = 0) -> dic
 def _run_once(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
     with market_ledger(folder / "market", base, days=DAYS) as ledger:
         _, exported, cut = _export(ledger, folder)
-    run = _generate(say, folder, exported, cut, size // base)
+    copies = size // base
+    run, size = _generate(say, folder, exported, cut, copies), copies * base
     peak_mb, used = _measure_largest_task(run), _rescore(run)
     return {
         "ten.sellers": size,
@@ -122,6 +123,7 @@ def _run(say: Say, folder: Path, base: int, size: int) -> dict[str, float]:
         for copies in sizes if turn % 2 else sizes[::-1]:
             used[copies].append(_rescore(runs[copies]))
             say(f"{copies * base:,} sellers: {used[copies][-1]}")
+    size = whole * base
     predict = _predict(size)
     seconds = min(one.seconds for one in used[whole])
     by_size = {

@@ -1,4 +1,5 @@
 import re
+from enum import IntEnum
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,10 @@ FILES = (
 ENUMS: dict[str, EnumDescriptor] = {
     name: enum for file in FILES for name, enum in file.DESCRIPTOR.enum_types_by_name.items()
 }
-WORDS: dict[str, type[words.WordEnum]] = {
+WORDS: dict[str, type[IntEnum]] = {
     name: word
     for name, word in vars(words).items()
-    if isinstance(word, type) and issubclass(word, words.WordEnum) and word is not words.WordEnum
+    if isinstance(word, type) and issubclass(word, IntEnum) and word not in (IntEnum, words.WordEnum)
 }
 NAMES = {"ViolationStatus": "Status"}
 """Names that are shorter in the core, which knows violations only."""
@@ -63,7 +64,9 @@ def test_the_kinds_of_entries_are_the_contracts_in_order() -> None:
 
 def test_every_reason_is_in_the_contract_and_has_a_status() -> None:
     stated = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118 (no mapping)
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and getattr(kind, "reason", "")]
+    kinds: list[type[errors.SellertrustError]] = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and getattr(kind, "reason", "")
+    ]
     assert {kind.reason for kind in kinds} == stated - {"UNSPECIFIED", "INTERNAL"}
     comments = re.findall(r"  // ([A-Z_]+):.*\n(?:  //.*\n)*  ERROR_REASON_(\w+) =", ERRORS_PROTO.read_text())
     code_of_reason = {reason: code for code, reason in comments}

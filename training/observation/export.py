@@ -96,7 +96,7 @@ class LedgerTable:
     statements: pl.Series
     """Canonical content of the entries at `statement_rows`."""
     end_day: int
-    """The day after the last entry, without the server's own measures and cases; 0 without entries."""
+    """The day after the last entry became known, without the server's own measures and cases; 0 without entries."""
     digest: str
 
     @property
@@ -208,6 +208,7 @@ def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, first_case:
     )
     kinds = columns.kind
     happen_day = np.where(kinds == Kind.EXPOSURE, columns.day, columns.occur_time // DAY)
+    known_day = np.maximum(happen_day, columns.report_time // DAY)
     # A server may record measures long after the last fact.
     is_own = table["entry_id"].str.starts_with(DERIVED_ID_PREFIX).to_numpy()
     is_fact = ~(is_own & np.isin(kinds, (Kind.MEASURE, Kind.CASE)))
@@ -228,7 +229,7 @@ def _read_part(path: Path, table: pl.DataFrame, products: pl.Series, first_case:
         statement_rows=statement_places.astype(np.int64) + first_row,
         # Selected texts would keep all others in memory.
         statements=pl.Series(content.gather(statement_places).to_list(), dtype=pl.String),
-        end_day=int(happen_day.max(initial=-1, where=is_fact)) + 1,
+        end_day=int(known_day.max(initial=-1, where=is_fact)) + 1,
         digest="",
     )
 

@@ -65,19 +65,18 @@ def write_checkpoint(path: Path, key: Ed25519PrivateKey, sequence: int, chain: b
 
 
 def _require_signer(path: Path, public_key: object) -> None:
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    if not lines:
-        return
-    try:
-        signer = parse_json(lines[-1])["public_key"] if lines[-1].endswith(b"\n") else None
-    except (ValueError, KeyError, TypeError):
-        signer = None
-    if signer is None:
-        raise SellertrustError(f"the last line of {path} is damaged or incomplete; delete it, or name a new file")
-    if signer != public_key:
-        raise SellertrustError(
-            f"the key {signer} signed {path}, and checkpoint-key.pem is another; restore that key, or name a new file"
-        )
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.exists() else [], 1):
+        try:
+            signer = parse_json(line)["public_key"] if line.endswith(b"\n") else None
+        except (ValueError, KeyError, TypeError):
+            signer = None
+        if signer is None:
+            raise SellertrustError(f"line {number} of {path} is damaged or incomplete; delete it, or name a new file")
+        if signer != public_key:
+            raise SellertrustError(
+                f"the key {signer} signed line {number} of {path}, and checkpoint-key.pem is another; restore that key,"
+                " or name a new file"
+            )
 
 
 def read_checkpoints(path: Path, public_key: str) -> list[tuple[int, bytes]]:

@@ -250,9 +250,9 @@ def test_a_checkpoint_is_not_added_where_no_key_verifies_it(tmp_path: Path) -> N
     file, key, other = tmp_path / "c.jsonl", *(load_or_make_key(tmp_path / name) for name in ("key.pem", "other.pem"))
     write_checkpoint(file, key, 3, b"\x03" * 32, "2026-03-01T00:00:00Z")
     whole = file.read_bytes()
-    with pytest.raises(SellertrustError, match=r"the key [0-9a-f]{64} signed .*; restore that key"):
+    with pytest.raises(SellertrustError, match=r"the key [0-9a-f]{64} signed .*; restore that key,"):
         write_checkpoint(file, other, 9, b"\x09" * 32, "2026-03-02T00:00:00Z")
-    for damaged in (whole[:-1], whole + whole[:60], whole + b"{}\n"):
+    for damaged in (whole[:-1], whole + whole[:60], whole + b"{}\n", b"{}\n" + whole):
         file.write_bytes(damaged)
         with pytest.raises(SellertrustError, match="is damaged or incomplete; delete it"):
             write_checkpoint(file, key, 9, b"\x09" * 32, "2026-03-02T00:00:00Z")

@@ -104,6 +104,8 @@ def test_what_a_server_records_moves_no_point(tmp_path: Path) -> None:
         clock.now += 300 * DAY
         assert told.worker.look()
         assert exported(ledger, MARKET, tmp_path).end_day == end_day
+        told.append(exposure(clock.now // DAY - 40, SELLER))
+        assert exported(ledger, MARKET, tmp_path).end_day == clock.now // DAY + 1
 
 
 def test_points_that_are_stated_are_taken_as_they_are(table: LedgerTable, study: Study) -> None:
