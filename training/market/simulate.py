@@ -5,6 +5,7 @@ Each block of BLOCK_SELLERS has a generator seeded by (seed, block number).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from scoring.base.canonical import JsonObject
 from training.market.tables import (
     BAD_FAITH,
     PARAMETERS,
@@ -287,7 +287,7 @@ def _draw_fates(rng: np.random.Generator, violations: Columns, bad_faith: Flags)
     return {"fate": fate, "decision_day": decision_day, "overturn_day": decision_day + 1 + appeal}
 
 
-def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: JsonObject) -> Columns:
+def _draw_echoes(rng: np.random.Generator, tables: Tables, violations: Columns, echo: Mapping[str, Any]) -> Columns:
     """Draw second reports: reported no earlier, and decided alike on a day fixed by both."""
     is_primary = (
         (violations["type"] == tables.type_names.index(echo["type"]))

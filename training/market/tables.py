@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.base.canonical import JsonObject
-
-PARAMETERS: JsonObject = tomllib.loads(Path(__file__).with_name("parameters.toml").read_text(encoding="utf-8"))
-BAD_FAITH: JsonObject = PARAMETERS["bad_faith"]
+PARAMETERS: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("parameters.toml").read_text(encoding="utf-8"))
+BAD_FAITH: Mapping[str, Any] = PARAMETERS["bad_faith"]
 
 
 def column(table: str, name: str) -> NDArray[Any]:
