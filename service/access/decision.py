@@ -151,7 +151,7 @@ def is_granted_any(
 ) -> bool:
     """Return whether each principal has one of the rights anywhere; False without principals.
 
-    It authorises no call: it tells those whom nothing would let in from those who asked for too much.
+    It authorises no call: a caller whom nothing would let in is refused otherwise than one that asks for too much.
     """
     return bool(principals) and all(
         who is LOCAL or any(rights & grant.rights for grant in grants.of(who.name)) for who in principals
