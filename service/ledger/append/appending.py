@@ -167,7 +167,7 @@ def _add_unless_stored(
                 results.append(new_batch.add(item, index))
             except SellertrustError:
                 if differing:
-                    break  # it may follow from the entry that was left out, which is told
+                    break  # it may follow from the entry that was left out
                 raise
             stored[entry_id] = _StoredEntry(results[-1], item.digest)
         elif earlier.digest == item.digest or index in resealed:
