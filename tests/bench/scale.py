@@ -193,7 +193,7 @@ def _compare(ledger: Ledger, folder: Path, exported: ExportResult, cut: Cut) -> 
 
 
 def _repeat(entries: Path, folder: Path, exported: ExportResult, copies: int) -> ExportResult:
-    """Write each seller `copies` times under other names, a file a bucket, as a first export does."""
+    """Write each seller `copies` times under other names, a file a bucket, as a long export leaves."""
     base = pl.concat(read_files(Store(entries), exported.files, [*SCHEMA])).sort("seller", "sequence")
     rows = len(base) * copies
     buckets = 1 << (rows // ENTRIES_PER_BUCKET).bit_length()
